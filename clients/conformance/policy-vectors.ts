@@ -30,6 +30,17 @@ const GOOD: Readonly<Record<string, string>> = {
   'no methods': 'version: 1\nmethods: {}\n',
   'quoted text': `"version": 1\n'methods':\n  '/shop.Orders/Cancel': {"roles": ['no', "1", 'it''s', "\\u00e9", 'public']}\n`,
   'a document marker': '---\nversion: 1\nmethods: {/shop.Orders/Hours: public}\n',
+  'levels and ages': `version: 1
+methods:
+  /shop.Orders/Hours: {max_auth_age: 4294967295}
+  /shop.Orders/List: {min_acr: aal1}
+  /shop.Orders/Cancel: {roles: [admin], min_acr: aal2}
+  /shop.Orders/Export: {min_acr: "aal2", max_auth_age: 300, audience: reports}
+  /shop.Orders/Refund:
+    actors: [support]
+    max_auth_age: 1
+`,
+  'otherwise a level': 'version: 1\notherwise: {min_acr: aal2}\nmethods: {/shop.Orders/Hours: public}\n',
   'a name beyond the basic plane': 'version: 1\nmethods: {/shop.Orders/Cancel: {roles: ["\u{1f511}"]}}\n',
 };
 
@@ -79,6 +90,40 @@ const BAD: Readonly<Record<string, string>> = {
   'a method with an escape': 'version: 1\nmethods: {"/shop.Orders/Canc%65l": public}\n',
   'a method with a letter beyond ASCII': 'version: 1\nmethods: {/shop.Orders/Canc\u00e9l: public}\n',
   'a method and a line end': 'version: 1\nmethods: {"/shop.Orders/Cancel\\n": public}\n',
+  'a level of the file': 'version: 1\nmin_acr: aal2\nmethods: {}\n',
+  'a misspelt level': rule('{acr: aal2}'),
+  'an unknown level': rule('{min_acr: aal3}'),
+  'a level in another case': rule('{min_acr: AAL2}'),
+  'a level that is a number': rule('{min_acr: 2}'),
+  'a level that is empty': rule('{min_acr: ""}'),
+  'a level that is nothing': rule('{min_acr: }'),
+  'levels in a list': rule('{min_acr: [aal2]}'),
+  'a misspelt age': rule('{max_age: 300}'),
+  ...Object.fromEntries(
+    // Some take 010 for eight, 1:30 for ninety and 1_000 for a thousand.
+    ['+300', '010', '0x12c', '0o17', '1:30', '1_000', '3e2', '300.0'].map((age) => [
+      `the age ${age}, which not every parser reads alike`,
+      rule(`{max_auth_age: ${age}}`),
+    ]),
+  ),
+  ...Object.fromEntries(
+    [
+      '0',
+      '-1',
+      '1.5',
+      '4294967296',
+      '9'.repeat(30),
+      '"300"',
+      "'300'",
+      '300s',
+      '5m',
+      '.inf',
+      'true',
+      '~',
+      '[300]',
+      '{}',
+    ].map((age) => [`the age ${age}`, rule(`{max_auth_age: ${age}}`)]),
+  ),
   'an anchor': rule('&all {roles: [admin]}'),
   'an anchor and an alias': 'version: 1\nmethods:\n  /a.B/C: &all {roles: [admin]}\n  /a.B/D: *all\n',
   'an alias without an anchor': rule('*all'),
@@ -112,6 +157,18 @@ const GOOD_JSON: Readonly<Record<string, string>> = {
       '/shop.Orders/Refund': { roles: ['agent'], actors: ['support', 'billing'] },
     },
   }),
+  'JSON of levels and ages': json({
+    version: 1,
+    methods: {
+      '/shop.Orders/Hours': { max_auth_age: 4_294_967_295 },
+      '/shop.Orders/List': { min_acr: 'aal1' },
+      '/shop.Orders/Cancel': { roles: ['admin'], min_acr: 'aal2' },
+      '/shop.Orders/Export': { min_acr: 'aal2', max_auth_age: 300, audience: 'reports' },
+      '/shop.Orders/Refund': { actors: ['support'], max_auth_age: 1 },
+    },
+  }),
+  'JSON of ages in other forms':
+    '{"version": 1, "methods": {"/shop.Orders/Refund": {"max_auth_age": 3e2}, "/shop.Orders/Hours": {"max_auth_age": 300.0}}}',
   'JSON with escapes and tabs':
     '{\n\t"version": 1,\n\t"methods": {"\\/shop.Orders\\/Cancel": {"roles": ["\\ud83d\\udd11"]}}}',
 };
@@ -130,6 +187,31 @@ const BAD_JSON: Readonly<Record<string, string>> = {
   'JSON: a rule that is true': '{"version": 1, "methods": {"/a.B/C": true}}',
   'JSON: a role that is a number': '{"version": 1, "methods": {"/a.B/C": {"roles": [1]}}}',
   'JSON: a role that is a lone surrogate': '{"version": 1, "methods": {"/a.B/C": {"roles": ["\\ud800"]}}}',
+  ...Object.fromEntries(
+    ['"aal3"', '"aal2 "', '2', 'true', 'null', '""', '["aal2"]'].map((level) => [
+      `JSON: the level ${level}`,
+      `{"version": 1, "methods": {"/a.B/C": {"min_acr": ${level}}}}`,
+    ]),
+  ),
+  ...Object.fromEntries(
+    [
+      '0',
+      '-0',
+      '-1',
+      '1.5',
+      '4294967296',
+      '1e400',
+      '-1e400',
+      '9'.repeat(30),
+      '"300"',
+      'true',
+      'null',
+      '[300]',
+    ].map((age) => [
+      `JSON: the age ${age}`,
+      `{"version": 1, "methods": {"/a.B/C": {"max_auth_age": ${age}}}}`,
+    ]),
+  ),
   'JSON: a misspelt member': '{"version": 1, "methods": {"/a.B/C": {"rols": ["admin"]}}}',
   'JSON: a comment': '{"version": 1, /* none */ "methods": {}}',
   'JSON: a comma at the end': '{"version": 1, "methods": {},}',
@@ -153,23 +235,37 @@ const METHODS = [
   '',
 ];
 
+const NOW_SECONDS = 1_800_000_000;
+const UNKNOWN = { acr: null, authenticated_at: null };
+
 const CALLERS: readonly (PolicyCaller | null)[] = [
   null,
-  { audience: ['orders'], roles: [], actors: [] },
-  { audience: ['orders', 'reports'], roles: ['admin', '2nd line', 'agent'], actors: [] },
-  { audience: ['reports'], roles: ['admin', '2nd line'], actors: ['support'] },
-  { audience: ['orders'], roles: ['agent'], actors: ['support'] },
-  { audience: ['orders'], roles: ['agent'], actors: ['shop', 'support'] },
-  { audience: ['orders'], roles: ['agent'], actors: ['billing', 'shop', null] },
-  { audience: ['orders'], roles: ['agent'], actors: [null, 'support'] },
+  { audience: ['orders'], roles: [], actors: [], ...UNKNOWN },
+  { audience: ['orders', 'reports'], roles: ['admin', '2nd line', 'agent'], actors: [], ...UNKNOWN },
+  { audience: ['reports'], roles: ['admin', '2nd line'], actors: ['support'], ...UNKNOWN },
+  { audience: ['orders'], roles: ['agent'], actors: ['support'], ...UNKNOWN },
+  { audience: ['orders'], roles: ['agent'], actors: ['shop', 'support'], ...UNKNOWN },
+  { audience: ['orders'], roles: ['agent'], actors: ['billing', 'shop', null], ...UNKNOWN },
+  { audience: ['orders'], roles: ['agent'], actors: [null, 'support'], ...UNKNOWN },
   {
     audience: ['orders'],
     roles: ['\u{1f511}', 'Admin', 'no', '1', "it's", '\u00e9', 'public'],
     actors: ['Support'],
+    ...UNKNOWN,
   },
+  ...[
+    { acr: 'aal1', authenticated_at: NOW_SECONDS },
+    { acr: 'aal2', authenticated_at: NOW_SECONDS - 300 },
+    { acr: 'aal2', authenticated_at: NOW_SECONDS - 301 },
+    { acr: 'aal2', authenticated_at: null },
+    { acr: null, authenticated_at: NOW_SECONDS - 1 },
+    { acr: 'aal20', authenticated_at: NOW_SECONDS - 2 },
+    { acr: 'AAL2', authenticated_at: NOW_SECONDS + 60 },
+  ].flatMap((session) => [
+    { audience: ['orders'], roles: [], actors: [], ...session },
+    { audience: ['orders', 'reports'], roles: ['admin'], actors: ['support'], ...session },
+  ]),
 ];
-
-const NOW_SECONDS = 1_800_000_000;
 
 /** Policy files, good and bad, and the verdicts of the good ones. */
 export async function policyVectors(): Promise<PolicyVectors> {
@@ -191,7 +287,7 @@ export async function policyVectors(): Promise<PolicyVectors> {
       files.push({ name, format, text: recipeOf(text), verdicts: null });
     }
   }
-  return { callers: CALLERS, files };
+  return { now: NOW_SECONDS, callers: CALLERS, files };
 }
 
 /** What an interceptor answers to a caller with a valid token, or without a token. */
@@ -203,12 +299,12 @@ function verdictOf(policy: MethodPolicy, method: string, caller: PolicyCaller | 
   return unmetBy(rule, claimsOf(caller), NOW_SECONDS)?.reason ?? 'allowed';
 }
 
-function claimsOf({ audience, roles, actors }: PolicyCaller): VerifiedClaims {
+function claimsOf({ audience, roles, actors, acr, authenticated_at }: PolicyCaller): VerifiedClaims {
   const actor = actors.reduceRight<VerifiedClaims['actor']>(
     (before, name, index) => ({ subject: `service-${index}`, name, actor: before }),
     null,
   );
-  return { audience, roles, actor, acr: null, authenticatedAtSeconds: null } as unknown as VerifiedClaims;
+  return { audience, roles, actor, acr, authenticatedAtSeconds: authenticated_at } as VerifiedClaims;
 }
 
 async function requireInvalid(name: string, text: string, format: 'yaml' | 'json'): Promise<void> {

@@ -4,6 +4,12 @@ import { hostileTokens } from '../../test/security/hostile-tokens.ts';
 import { mixed, validTokens } from '../../test/security/valid-tokens.ts';
 import { type VerifierUnderTest, verifierUnderTest } from '../../test/security/verifier-under-test.ts';
 import { boundaryTokens } from './boundary-vectors.ts';
+import {
+  AUTHENTICATED,
+  MALFORMED_AUTHENTICATION,
+  MALFORMED_TIMES,
+  requiredAuthentication,
+} from './step-up-vectors.ts';
 import type { ClaimsVector, Recipe, TokenSettingVectors, TokenVector } from './vectors.ts';
 
 /** The published algorithms. Tokens of a shared secret are verified by the service alone. */
@@ -36,6 +42,7 @@ export async function tokenVectors(): Promise<readonly TokenSettingVectors[]> {
           ...(await changed(subject, setting)),
           ...(await required(subject)),
           ...(await requiredActors(subject, setting)),
+          ...(await withRequiredAuthentication(subject, setting)),
         ],
       };
     }),
@@ -58,6 +65,7 @@ async function accepted(subject: VerifierUnderTest, setting: TokenSetting): Prom
     { name: 'expired, within the clock skew', token: withClaims({ exp: setting.nowSeconds - 4 }) },
     { name: 'not valid yet, within the clock skew', token: withClaims({ nbf: setting.nowSeconds + 5 }) },
     { name: 'ids of 256 UTF-16 code units', token: withClaims({ sub: '\u{1f511}'.repeat(128) }) },
+    ...AUTHENTICATED.map(([name, claims]) => ({ name, token: withClaims(claims) })),
   ];
   return Promise.all(
     [...validTokens(setting), ...more].map(async ({ name, token }) => ({
@@ -105,17 +113,24 @@ const MALFORMED: readonly (readonly [name: string, claims: object])[] = [
 
 function malformed(subject: VerifierUnderTest, setting: TokenSetting): Promise<TokenVector[]> {
   const specimen = new Specimen(setting);
+  const changed =
+    (row: string) =>
+    ([name, claims]: readonly [string, object]) => ({ name, row, text: specimen.claimsWith({ ...claims }) });
+  const texts = [
+    ...MALFORMED.map(changed('G12')),
+    ...MALFORMED_AUTHENTICATION.map(changed('M50')),
+    ...MALFORMED_TIMES.map((time) => ({
+      name: `auth_time ${time}`,
+      row: 'M50',
+      text: specimen.claimsWithText('auth_time', time),
+    })),
+  ];
   return Promise.all(
-    MALFORMED.map(async ([name, claims]) => {
-      const token = forge(
-        setting.mode,
-        json(specimen.header),
-        specimen.claimsWith({ ...claims }),
-        subject.signingKey,
-      );
+    texts.map(async ({ name, row, text }) => {
+      const token = forge(setting.mode, json(specimen.header), text, subject.signingKey);
       const reason = await reasonFor(subject, name, token);
       if (reason !== 'TOKEN_CLAIMS_INVALID') throw new Error(`${name}: ${reason}`);
-      return { name, row: 'G12', token, expect: [reason] };
+      return { name, row, token, expect: [reason] };
     }),
   );
 }
@@ -232,6 +247,21 @@ async function requiredActors(subject: VerifierUnderTest, setting: TokenSetting)
   ];
 }
 
+/** The level and the age of the proof that a caller of a verifier asks for. */
+function withRequiredAuthentication(
+  subject: VerifierUnderTest,
+  setting: TokenSetting,
+): Promise<TokenVector[]> {
+  return Promise.all(
+    requiredAuthentication(subject, setting).map(async ({ name, token, require, expect }) => {
+      const claims = await claimsOf(subject, name, token);
+      return expect === null
+        ? { name, token, require, claims }
+        : { name, row: 'M51', token, require, expect };
+    }),
+  );
+}
+
 async function claimsOf(subject: VerifierUnderTest, name: string, token: string): Promise<ClaimsVector> {
   const verdict = await subject.verifier.verify(token);
   if (!verdict.ok) throw new Error(`${name} was refused: ${verdict.refusal.detail}`);
@@ -248,6 +278,9 @@ export function claimsVector(claims: VerifiedClaims): ClaimsVector {
     external_id: claims.externalId,
     subject_name: claims.subjectName,
     actor: claims.actor,
+    acr: claims.acr,
+    amr: claims.amr,
+    authenticated_at: claims.authenticatedAtSeconds,
     issuer: claims.issuer,
     audience: claims.audience,
     roles: claims.roles,

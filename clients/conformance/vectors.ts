@@ -1,3 +1,5 @@
+import type { AuthenticationLevel } from '../../src/domain/claims/authentication.ts';
+
 /** The files of the corpus. Names are in snake_case, since programs in several languages read them. */
 
 /** The rules that the tokens of a setting are judged by, as `TrustedKeys` of the trust stream has them. */
@@ -25,6 +27,9 @@ export interface ClaimsVector {
   readonly external_id: string | null;
   readonly subject_name: string | null;
   readonly actor: ActorVector | null;
+  readonly acr: string | null;
+  readonly amr: readonly string[];
+  readonly authenticated_at: number | null;
   readonly issuer: string | null;
   readonly audience: readonly string[];
   readonly roles: readonly string[];
@@ -49,6 +54,9 @@ export interface TokenVector {
     readonly audience?: string;
     readonly roles?: readonly string[];
     readonly actors?: readonly string[];
+    readonly min_acr?: AuthenticationLevel;
+    /** In seconds. */
+    readonly max_auth_age?: number;
   };
   /** The reasons of which the refusal must have one; absent for a token that must be accepted. */
   readonly expect?: readonly string[];
@@ -120,6 +128,8 @@ export interface PolicyCaller {
   readonly audience: readonly string[];
   readonly roles: readonly string[];
   readonly actors: readonly (string | null)[];
+  readonly acr: string | null;
+  readonly authenticated_at: number | null;
 }
 
 export interface PolicyFileVector {
@@ -136,6 +146,8 @@ export interface PolicyFileVector {
 }
 
 export interface PolicyVectors {
+  /** Unix time in seconds of the calls. */
+  readonly now: number;
   /** Null for a caller without a token. */
   readonly callers: readonly (PolicyCaller | null)[];
   readonly files: readonly PolicyFileVector[];

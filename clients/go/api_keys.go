@@ -79,8 +79,8 @@ func newAPIKeyResolver(connection grpc.ClientConnInterface, credential streamCre
 	}
 }
 
-// verifyAPIKey gives the verdict of the service, in its order: form, state of the key, network, audience.
-func (v *Verifier) verifyAPIKey(ctx context.Context, key, audience string) (*Claims, *Refusal) {
+// verifyAPIKey gives the verdict of the service, in its order: form, state of the key, network.
+func (v *Verifier) verifyAPIKey(ctx context.Context, key string) (*Claims, *Refusal) {
 	if v.freshView(v.clock()) == nil {
 		return nil, v.refusedNotFresh()
 	}
@@ -102,8 +102,6 @@ func (v *Verifier) verifyAPIKey(ctx context.Context, key, audience string) (*Cla
 	// Postern has removed the audience since.
 	case !slices.Contains(current.rules.audiences, grant.claims.Audience[0]), !grant.allows(clientAddressOf(ctx)):
 		return nil, refusedAPIKey
-	case audience != "" && audience != grant.claims.Audience[0]:
-		return nil, refusedAudience
 	}
 	return grant.claims, nil
 }
@@ -247,7 +245,7 @@ func (r *apiKeyResolver) ask(ctx context.Context, digest keyDigest) (*apiKeyGran
 	case codes.NotFound:
 		return nil, errKeyInvalid
 	case codes.Unauthenticated:
-		if r.credential != nil {
+		if r.credential != nil && refusesToken(err) {
 			r.credential.forget(token)
 		}
 		return nil, err

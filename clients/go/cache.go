@@ -87,7 +87,7 @@ func (c *tokenCache) get(token string) *cachedToken {
 func (c *tokenCache) add(token string, claims *Claims, rules *policy) *cachedToken {
 	entry := &cachedToken{claims: claims, rules: rules, expiresAtSeconds: claims.ExpiresAt.Unix()}
 	// The texts of the claims keep the decoded claims in memory, three quarters of the token.
-	entry.bytes = entryBytes + 2*len(token) + listItemBytes*(len(claims.Audience)+len(claims.Roles))
+	entry.bytes = entryBytes + 2*len(token) + listItemBytes*(len(claims.Audience)+len(claims.Roles)+len(claims.AMR))
 	if entry.bytes > c.maxShardBytes {
 		return entry
 	}

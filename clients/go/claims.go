@@ -42,10 +42,17 @@ type Claims struct {
 	// ExternalID is the user's id in another program, or empty.
 	ExternalID string
 	// Actor acts for the subject, or is nil.
-	Actor    *Actor
-	Issuer   string
-	Audience []string
-	Roles    []string
+	Actor *Actor
+	// ACR is the level of the session, [AAL1] or [AAL2]. It is empty where the token does not say it, as those of service
+	// accounts, and for an API key.
+	ACR string
+	// AMR says how the user proved who they are (RFC 8176): "pwd", "otp", "hwk", "swk", "mfa", and "recovery".
+	AMR []string
+	// AuthenticatedAt is when the user last proved it; zero where the token does not say it, and for an API key.
+	AuthenticatedAt time.Time
+	Issuer          string
+	Audience        []string
+	Roles           []string
 	// IssuedAt is when an API key was created.
 	IssuedAt time.Time
 	// ExpiresAt is zero for an API key that does not expire.
@@ -117,6 +124,18 @@ func checkClaims(members map[string]any, rules *policy, keyID string, wallNs int
 	if !ok {
 		return nil, refusedName
 	}
+	acr, ok := optionalIdentifier(members, "acr")
+	if !ok {
+		return nil, refusedACR
+	}
+	amr, ok := optionalIdentifierList(members, "amr")
+	if !ok {
+		return nil, refusedAMR
+	}
+	authenticatedAt, ok := optionalTime(members, "auth_time")
+	if !ok {
+		return nil, refusedAuthTime
+	}
 	actor, ok := optionalActor(members, maxActors)
 	if !ok {
 		return nil, refusedAct
@@ -153,20 +172,23 @@ func checkClaims(members map[string]any, rules *policy, keyID string, wallNs int
 		return nil, refusedIat
 	}
 	claims := &Claims{
-		Subject:        subject,
-		SubjectType:    SubjectUser,
-		SessionID:      sessionID,
-		TokenID:        tokenID,
-		ClientID:       clientID,
-		ExternalID:     externalID,
-		Actor:          actor,
-		Issuer:         rules.issuer,
-		Audience:       audience,
-		Roles:          roles,
-		IssuedAt:       time.Unix(int64(math.Floor(iat)), 0),
-		ExpiresAt:      time.Unix(int64(math.Floor(exp)), 0),
-		KeyID:          keyID,
-		CredentialKind: CredentialAccessToken,
+		Subject:         subject,
+		SubjectType:     SubjectUser,
+		SessionID:       sessionID,
+		TokenID:         tokenID,
+		ClientID:        clientID,
+		ExternalID:      externalID,
+		Actor:           actor,
+		ACR:             acr,
+		AMR:             amr,
+		AuthenticatedAt: authenticatedAt,
+		Issuer:          rules.issuer,
+		Audience:        audience,
+		Roles:           roles,
+		IssuedAt:        time.Unix(int64(math.Floor(iat)), 0),
+		ExpiresAt:       time.Unix(int64(math.Floor(exp)), 0),
+		KeyID:           keyID,
+		CredentialKind:  CredentialAccessToken,
 	}
 	if sessionID == "" {
 		// The users of other programs that sign such tokens may choose their names, such as that of an account.
@@ -205,6 +227,24 @@ func optionalIdentifier(members map[string]any, name string) (string, bool) {
 	}
 	text, ok := value.(string)
 	return text, ok && isIdentifier(text)
+}
+
+func optionalIdentifierList(members map[string]any, name string) ([]string, bool) {
+	value, present := members[name]
+	if !present {
+		return nil, true
+	}
+	return identifierList(value)
+}
+
+// optionalTime reads a NumericDate, without its fraction; the zero time without one.
+func optionalTime(members map[string]any, name string) (time.Time, bool) {
+	value, present := members[name]
+	if !present {
+		return time.Time{}, true
+	}
+	seconds, ok := numericDate(value)
+	return time.Unix(int64(math.Floor(seconds)), 0), ok
 }
 
 // optionalActor reads the claim act (RFC 8693 section 4.1) of a token or an actor. It decides who may call, so a malformed one

@@ -49,9 +49,20 @@ type tokenSetting struct {
 type tokenVector struct {
 	Name    string
 	Token   tokenText
-	Require Require
-	Expect  []string
-	Claims  *claimsVector
+	Require struct {
+		Audience      string
+		Roles, Actors []string
+		MinACR        string        `json:"min_acr"`
+		MaxAuthAge    time.Duration `json:"max_auth_age"`
+	}
+	Expect []string
+	Claims *claimsVector
+}
+
+func (v *tokenVector) require() Require {
+	require := v.Require
+	require.MaxAuthAge *= time.Second
+	return Require(require)
 }
 
 type tokenText string
@@ -71,27 +82,35 @@ func (t *tokenText) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// claimsVector has empty texts where the corpus has null.
+// claimsVector has empty texts where the corpus has null; numbers that are null there are nil.
 type claimsVector struct {
-	Subject     string      `json:"subject"`
-	SubjectType SubjectType `json:"subject_type"`
-	SessionID   string      `json:"session_id"`
-	TokenID     string      `json:"token_id"`
-	ClientID    string      `json:"client_id"`
-	ExternalID  string      `json:"external_id"`
-	SubjectName string      `json:"subject_name"`
-	Actor       *Actor      `json:"actor"`
-	Issuer      string      `json:"issuer"`
-	Audience    []string    `json:"audience"`
-	Roles       []string    `json:"roles"`
-	IssuedAt    int64       `json:"issued_at"`
-	ExpiresAt   int64       `json:"expires_at"`
-	KeyID       string      `json:"key_id"`
+	Subject         string      `json:"subject"`
+	SubjectType     SubjectType `json:"subject_type"`
+	SessionID       string      `json:"session_id"`
+	TokenID         string      `json:"token_id"`
+	ClientID        string      `json:"client_id"`
+	ExternalID      string      `json:"external_id"`
+	SubjectName     string      `json:"subject_name"`
+	Actor           *Actor      `json:"actor"`
+	ACR             string      `json:"acr"`
+	AMR             []string    `json:"amr"`
+	AuthenticatedAt *int64      `json:"authenticated_at"`
+	Issuer          string      `json:"issuer"`
+	Audience        []string    `json:"audience"`
+	Roles           []string    `json:"roles"`
+	IssuedAt        int64       `json:"issued_at"`
+	ExpiresAt       int64       `json:"expires_at"`
+	KeyID           string      `json:"key_id"`
 }
 
 func vectorOf(c *Claims) *claimsVector {
-	return &claimsVector{c.Subject, c.SubjectType, c.SessionID, c.TokenID, c.ClientID, c.ExternalID, c.SubjectName, c.Actor, c.Issuer, c.Audience, c.Roles,
-		c.IssuedAt.Unix(), c.ExpiresAt.Unix(), c.KeyID}
+	vector := &claimsVector{c.Subject, c.SubjectType, c.SessionID, c.TokenID, c.ClientID, c.ExternalID, c.SubjectName, c.Actor,
+		c.ACR, append([]string{}, c.AMR...), nil, c.Issuer, c.Audience, c.Roles, c.IssuedAt.Unix(), c.ExpiresAt.Unix(), c.KeyID}
+	if !c.AuthenticatedAt.IsZero() {
+		seconds := c.AuthenticatedAt.Unix()
+		vector.AuthenticatedAt = &seconds
+	}
+	return vector
 }
 
 // fixedVerifier is ready by the keys and rules of a setting, at its time.
@@ -125,7 +144,7 @@ func TestTokensOfTheCorpus(t *testing.T) {
 		for _, vector := range setting.Tokens {
 			// The second time the token may come from the cache.
 			for range 2 {
-				claims, err := v.Verify(string(vector.Token), vector.Require)
+				claims, err := v.Verify(string(vector.Token), vector.require())
 				count++
 				switch {
 				case vector.Claims != nil && err != nil:

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
@@ -236,6 +239,19 @@ func (c *ServiceCredential) fetch(fetching *fetchingToken) {
 	share := renewAtShare + renewAtSpread*rand.Float64()
 	c.token = &issuedToken{response.GetAccessToken(), askedAt, askedAt + int64(float64(life)*share), askedAt + life}
 	fetching.token = c.token
+}
+
+// refusesToken says whether the service does not accept the token of a call, so that a new one may help. One that it asks to step
+// up is valid: a user has to prove something, and no renewal does that.
+func refusesToken(err error) bool {
+	answer := status.Convert(err)
+	if answer.Code() != codes.Unauthenticated {
+		return false
+	}
+	return !slices.ContainsFunc(answer.Details(), func(detail any) bool {
+		info, ok := detail.(*errdetails.ErrorInfo)
+		return ok && info.GetReason() == string(ReasonStepUpRequired)
+	})
 }
 
 // sourceCredential authenticates a stream by the tokens of any source. It does not know when they expire, and need not: the

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,12 +28,10 @@ type Policy struct {
 	otherwise *policyRule
 }
 
-// policyRule requires a valid token and all that it names; with public, nothing.
+// policyRule requires a valid token and what is required of it; with public, nothing.
 type policyRule struct {
-	public   bool
-	audience string
-	roles    []string
-	actors   []string
+	public  bool
+	require Require
 }
 
 // ParsePolicy reads a policy file in JSON. The error lists every fault: a misspelt member or method would silently open or
@@ -93,12 +92,14 @@ func (r *policyReader) rule(place string, value any, audience string) policyRule
 		r.fault("%q is neither public nor a mapping; write {} to require a valid token", place)
 		return policyRule{}
 	}
-	r.knownMembers(place, members, "roles", "actors", "audience")
-	return policyRule{
-		audience: r.audience(place, members, audience),
-		roles:    r.names(place, members, "roles"),
-		actors:   r.names(place, members, "actors"),
-	}
+	r.knownMembers(place, members, "roles", "actors", "audience", "min_acr", "max_auth_age")
+	return policyRule{require: Require{
+		Audience:   r.audience(place, members, audience),
+		Roles:      r.names(place, members, "roles"),
+		Actors:     r.names(place, members, "actors"),
+		MinACR:     r.level(place, members),
+		MaxAuthAge: r.maxAuthAge(place, members),
+	}}
 }
 
 func (r *policyReader) audience(place string, members map[string]any, fallback string) string {
@@ -123,6 +124,31 @@ func (r *policyReader) names(place string, members map[string]any, member string
 		r.fault("%q has %s that are not a list of names of 1 to 256 characters", place, member)
 	}
 	return names
+}
+
+func (r *policyReader) level(place string, members map[string]any) string {
+	value, ok := members["min_acr"]
+	if !ok {
+		return ""
+	}
+	level, _ := value.(string)
+	if !slices.Contains(levels, level) {
+		r.fault("%q has a min_acr that is none of %s", place, strings.Join(levels, ", "))
+	}
+	return level
+}
+
+func (r *policyReader) maxAuthAge(place string, members map[string]any) time.Duration {
+	value, ok := members["max_auth_age"]
+	if !ok {
+		return 0
+	}
+	seconds, isNumber := value.(float64)
+	if !isNumber || seconds != math.Trunc(seconds) || seconds < 1 || seconds > math.MaxUint32 {
+		r.fault("%q has a max_auth_age that is not a number of seconds; write a whole number, 1 to %d, without quotes", place, uint32(math.MaxUint32))
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 func (r *policyReader) knownMembers(place string, members map[string]any, known ...string) {
@@ -151,25 +177,6 @@ func (p *Policy) rule(method string) *policyRule {
 	return p.otherwise
 }
 
-func (r *policyRule) unmet(caller *Claims) *Refusal {
-	switch {
-	case r.public:
-		return nil
-	case r.audience != "" && !slices.Contains(caller.Audience, r.audience):
-		return refusedAudience
-	}
-	for _, role := range r.roles {
-		if !slices.Contains(caller.Roles, role) {
-			return refusal(ReasonRoleMissing, "the subject lacks the role '"+role+"'")
-		}
-	}
-	// Only the service that made this call counts (RFC 8693 section 4.1): those before it are history.
-	if len(r.actors) > 0 && (caller.Actor == nil || caller.Actor.Name == "" || !slices.Contains(r.actors, caller.Actor.Name)) {
-		return refusedActor
-	}
-	return nil
-}
-
 var (
 	refusedUnlisted = refusal(ReasonMethodNotListed, "the policy of this service does not list the method")
 	refusedActor    = refusal(ReasonActorNotAllowed, "the token names no service that the policy lets act here")
@@ -188,6 +195,7 @@ func (p *Policy) Authorize(ctx context.Context, v *Verifier, rules Rules, method
 	}
 	if !rule.public {
 		code.Public, code.Optional = false, false
+		code.MinACR, code.MaxAuthAge = strictest(code.require(), rule.require)
 	}
 	ctx, err := Rules{method: code}.Authorize(ctx, v, method, authorization)
 	if err != nil || rule.public {
@@ -197,7 +205,7 @@ func (p *Policy) Authorize(ctx context.Context, v *Verifier, rules Rules, method
 	if !ok {
 		return nil, refusedMissing
 	}
-	if refused := rule.unmet(caller); refused != nil {
+	if refused := rule.require.unmet(caller, v.clock); refused != nil {
 		return nil, refused
 	}
 	return ctx, nil

@@ -8,13 +8,17 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // policyVectors are those of the corpus; the verdicts are by method, one for each caller.
 type policyVectors struct {
+	Now     int64
 	Callers []*struct {
 		Audience, Roles []string
 		Actors          []*string
+		ACR             string
+		AuthenticatedAt int64 `json:"authenticated_at"`
 	}
 	Files []struct {
 		Name, Format string
@@ -46,7 +50,7 @@ func policyText(t *testing.T, raw json.RawMessage) string {
 }
 
 // verdict is that of the corpus: public, allowed, or the reason of the refusal.
-func (p *Policy) verdict(method string, caller *Claims) string {
+func (p *Policy) verdict(method string, caller *Claims, now int64) string {
 	rule := p.rule(method)
 	switch {
 	case rule == nil:
@@ -56,7 +60,7 @@ func (p *Policy) verdict(method string, caller *Claims) string {
 	case caller == nil:
 		return string(refusedMissing.Reason)
 	}
-	if refused := rule.unmet(caller); refused != nil {
+	if refused := rule.require.unmet(caller, func() instant { return instant{now * int64(time.Second), 0} }); refused != nil {
 		return string(refused.Reason)
 	}
 	return "allowed"
@@ -82,7 +86,10 @@ func TestPoliciesOfTheCorpus(t *testing.T) {
 			for index, caller := range vectors.Callers {
 				var claims *Claims
 				if caller != nil {
-					claims = &Claims{Audience: caller.Audience, Roles: caller.Roles}
+					claims = &Claims{Audience: caller.Audience, Roles: caller.Roles, ACR: caller.ACR}
+					if caller.AuthenticatedAt != 0 {
+						claims.AuthenticatedAt = time.Unix(caller.AuthenticatedAt, 0)
+					}
 					for at := len(caller.Actors) - 1; at >= 0; at-- {
 						claims.Actor = &Actor{Subject: "s", Actor: claims.Actor}
 						if name := caller.Actors[at]; name != nil {
@@ -90,7 +97,7 @@ func TestPoliciesOfTheCorpus(t *testing.T) {
 						}
 					}
 				}
-				if verdict := policy.verdict(method, claims); verdict != expected[index] {
+				if verdict := policy.verdict(method, claims, vectors.Now); verdict != expected[index] {
 					t.Errorf("%s, %s, caller %d: %s in place of %s", file.Name, method, index, verdict, expected[index])
 				}
 			}

@@ -1,6 +1,8 @@
 package postern
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -28,6 +30,7 @@ const (
 	ReasonTokenNotYetValid      Reason = "TOKEN_NOT_YET_VALID"
 	ReasonTokenRevoked          Reason = "TOKEN_REVOKED"
 	ReasonAPIKeyInvalid         Reason = "API_KEY_INVALID"
+	ReasonStepUpRequired        Reason = "STEP_UP_REQUIRED"
 	ReasonRoleMissing           Reason = "ROLE_MISSING"
 	ReasonMethodNotListed       Reason = "METHOD_NOT_LISTED"
 	ReasonActorNotAllowed       Reason = "ACTOR_NOT_ALLOWED"
@@ -44,6 +47,9 @@ type Refusal struct {
 	Detail string
 	// RetryAfter is zero unless the same call may succeed later.
 	RetryAfter time.Duration
+	// MinACR and MaxAuthAge are what was required of the token, as in [Require], when the reason is STEP_UP_REQUIRED.
+	MinACR     string
+	MaxAuthAge time.Duration
 }
 
 func (r *Refusal) Error() string {
@@ -62,9 +68,59 @@ func (r *Refusal) Code() codes.Code {
 	}
 }
 
-// Details are the protobuf messages that Postern attaches to a status: an ErrorInfo of the domain postern, and a RetryInfo.
+// Challenge is the WWW-Authenticate header of an answer over HTTP (RFC 6750 section 3, RFC 9470 section 3), or empty where
+// there is none.
+func (r *Refusal) Challenge() string {
+	switch {
+	case r.Code() == codes.PermissionDenied:
+		return `Bearer error="insufficient_scope"`
+	case r.Code() == codes.Unavailable:
+		return ""
+	case r.Reason == ReasonCredentialsMissing:
+		return "Bearer"
+	case r.Reason == ReasonStepUpRequired:
+		return r.stepUpChallenge()
+	}
+	description := strings.NewReplacer(`"`, `'`, `\`, `'`).Replace(r.Detail)
+	return `Bearer error="invalid_token", error_description="` + description + `"`
+}
+
+func (r *Refusal) stepUpChallenge() string {
+	challenge := `Bearer error="insufficient_user_authentication"`
+	required := r.metadata()
+	for _, name := range []string{acrValues, maxAge} {
+		if value, ok := required[name]; ok {
+			challenge += ", " + name + `="` + value + `"`
+		}
+	}
+	return challenge
+}
+
+// The parameters of RFC 9470 section 3.
+const (
+	acrValues = "acr_values"
+	maxAge    = "max_age"
+)
+
+// metadata is that of the ErrorInfo: what was required, where the reason is STEP_UP_REQUIRED.
+func (r *Refusal) metadata() map[string]string {
+	if r.Reason != ReasonStepUpRequired {
+		return nil
+	}
+	required := map[string]string{}
+	if r.MinACR != "" {
+		required[acrValues] = r.MinACR
+	}
+	if r.MaxAuthAge > 0 {
+		required[maxAge] = strconv.FormatInt(int64(r.MaxAuthAge/time.Second), 10)
+	}
+	return required
+}
+
+// Details are the protobuf messages that Postern attaches to a status: an ErrorInfo of the domain postern, whose metadata has
+// acr_values and max_age for STEP_UP_REQUIRED, and a RetryInfo.
 func (r *Refusal) Details() []protoadapt.MessageV1 {
-	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: string(r.Reason), Domain: "postern"}}
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: string(r.Reason), Domain: "postern", Metadata: r.metadata()}}
 	if r.RetryAfter > 0 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(r.RetryAfter)})
 	}
@@ -116,6 +172,9 @@ var (
 	refusedExternalID = refusal(ReasonTokenClaimsInvalid, "external_id "+identifierRule)
 	refusedName       = refusal(ReasonTokenClaimsInvalid, "name "+identifierRule)
 	refusedAct        = refusal(ReasonTokenClaimsInvalid, "act must be an object whose sub "+identifierRule+", nested at most 4 deep")
+	refusedACR        = refusal(ReasonTokenClaimsInvalid, "acr "+identifierRule)
+	refusedAMR        = refusal(ReasonTokenClaimsInvalid, "amr must be a list of strings of 1 to 256 characters without control characters")
+	refusedAuthTime   = refusal(ReasonTokenClaimsInvalid, "auth_time "+dateRule)
 	refusedRoles      = refusal(ReasonTokenClaimsInvalid, "roles must be a list of strings of 1 to 256 characters without control characters")
 	refusedExp        = refusal(ReasonTokenClaimsInvalid, "exp "+dateRule)
 	refusedIatClaim   = refusal(ReasonTokenClaimsInvalid, "iat "+dateRule)

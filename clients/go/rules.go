@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -16,12 +17,15 @@ import (
 type Rule struct {
 	// Public lets anyone call the method; a token is ignored.
 	Public bool
-	// Optional lets callers without a token in, but a token that is sent must be valid. Not together with Roles or Actors.
+	// Optional lets callers without a token in, but a token that is sent must be valid, and for the Audience if there is one.
+	// Not together with any other requirement.
 	Optional bool
-	// Audience, Roles and Actors are as in [Require].
-	Audience string
-	Roles    []string
-	Actors   []string
+	// The others are as in [Require].
+	Audience   string
+	Roles      []string
+	Actors     []string
+	MinACR     string
+	MaxAuthAge time.Duration
 }
 
 // Rules are those of a server, by full method name: /package.Service/Method. A method without a rule requires a valid
@@ -69,22 +73,24 @@ func mayExist(method string) bool {
 }
 
 func (r Rule) fault() string {
+	require := r.require()
+	hasLevel := r.MinACR != "" || r.MaxAuthAge != 0
 	switch {
-	case r.Public && (r.Optional || r.Audience != "" || len(r.Roles) > 0 || r.Actors != nil):
+	case r.Public && (r.Optional || r.Audience != "" || len(r.Roles) > 0 || r.Actors != nil || hasLevel):
 		return "is public and has requirements; remove one of them"
 	case r.Optional && len(r.Roles) > 0:
 		return "has both Roles and Optional, but a caller without a token has no roles; remove one"
 	case r.Optional && r.Actors != nil:
 		return "has both Actors and Optional, but a caller without a token has no actor; remove one"
-	case slices.Contains(r.Roles, ""):
-		return "has a role that is empty"
-	case r.Actors != nil && len(r.Actors) == 0:
-		return "has no actor in Actors, so that nobody could call it; leave Actors out, or name one"
-	case slices.Contains(r.Actors, ""):
-		return "has an actor that is empty"
+	case r.Optional && hasLevel:
+		return "has both Optional and MinACR or MaxAuthAge, but a caller without a token has proved nothing; remove one"
 	default:
-		return ""
+		return require.fault()
 	}
+}
+
+func (r Rule) require() Require {
+	return Require{Audience: r.Audience, Roles: r.Roles, Actors: r.Actors, MinACR: r.MinACR, MaxAuthAge: r.MaxAuthAge}
 }
 
 // Authorize applies the rule of a method to the authorization headers of a call, one text each. The result has the caller
@@ -101,7 +107,7 @@ func (r Rules) Authorize(ctx context.Context, v *Verifier, method string, author
 		}
 		return nil, err
 	}
-	caller, err := v.VerifyContext(ctx, token, Require{Audience: rule.Audience, Roles: rule.Roles, Actors: rule.Actors})
+	caller, err := v.VerifyContext(ctx, token, rule.require())
 	if err != nil {
 		return nil, err
 	}

@@ -10,9 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"postern.example/clients/go/posternpb"
 )
@@ -200,7 +198,7 @@ func (s *trustStream) onOpened(w *watch) {
 // ended handles a call that did not open, or ended. While the one that it should replace is still open, that one stays.
 func (s *trustStream) ended(w *watch, event streamEvent) {
 	// The key of the token may have been revoked, long before the token was due for renewal.
-	if s.credential != nil && status.Code(event.err) == codes.Unauthenticated {
+	if s.credential != nil && refusesToken(event.err) {
 		s.credential.forget(event.token)
 	}
 	switch {

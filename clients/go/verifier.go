@@ -6,22 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
-
-// Require says what a valid token must have in addition. The zero value requires nothing more.
-type Require struct {
-	// Audience is one that the token must name, beside one of those that the service publishes.
-	Audience string
-	// Roles are those that the subject must have, all of them.
-	Roles []string
-	// Actors are the names of the service accounts that may act for the subject: the last actor of the token must be one of
-	// them. Without any, it makes no difference whether somebody acts.
-	Actors []string
-}
 
 // Status says whether a verifier can verify tokens.
 type Status string
@@ -140,7 +128,8 @@ var noWait = func() context.Context {
 }()
 
 // Verify returns the claims of a valid token. It never waits for the network. The error is a [*Refusal], whose reason is
-// one of TOKEN_…, ROLE_MISSING, ACTOR_NOT_ALLOWED, API_KEY_INVALID and TRUST_STALE.
+// one of TOKEN_…, STEP_UP_REQUIRED, ROLE_MISSING, ACTOR_NOT_ALLOWED, API_KEY_INVALID and TRUST_STALE. A requirement that
+// [Rules.Validate] would refuse is met by no token.
 //
 // An API key that the verifier does not know yet is looked up in the background, and refused with TRUST_STALE: a later
 // call finds it. One that is only valid in some networks is refused. [Verifier.VerifyContext] is for API keys.
@@ -155,9 +144,9 @@ func (v *Verifier) VerifyContext(ctx context.Context, token string, require Requ
 	var claims *Claims
 	var refused *Refusal
 	if isAPIKey(token) {
-		claims, refused = v.verifyAPIKey(ctx, token, require.Audience)
+		claims, refused = v.verifyAPIKey(ctx, token)
 	} else {
-		claims, refused = v.verify(token, require.Audience)
+		claims, refused = v.verify(token)
 	}
 	if refused != nil {
 		if refused == refusedKeyUnknown && v.keyMissing != nil {
@@ -165,19 +154,13 @@ func (v *Verifier) VerifyContext(ctx context.Context, token string, require Requ
 		}
 		return nil, refused
 	}
-	for _, role := range require.Roles {
-		if !slices.Contains(claims.Roles, role) {
-			return nil, refusal(ReasonRoleMissing, "the subject lacks the role '"+role+"'")
-		}
-	}
-	// Only the service that made this call counts: those before it are history (RFC 8693 section 4.1).
-	if require.Actors != nil && (claims.Actor == nil || claims.Actor.Name == "" || !slices.Contains(require.Actors, claims.Actor.Name)) {
-		return nil, refusedActor
+	if refused = require.unmet(claims, v.clock); refused != nil {
+		return nil, refused
 	}
 	return claims, nil
 }
 
-func (v *Verifier) verify(token, audience string) (*Claims, *Refusal) {
+func (v *Verifier) verify(token string) (*Claims, *Refusal) {
 	now := v.clock()
 	// The revision is read before keys and revocations: a change that comes meanwhile is found at the next call.
 	revision := v.trust.revision.Load()
@@ -201,9 +184,6 @@ func (v *Verifier) verify(token, audience string) (*Claims, *Refusal) {
 	}
 	if refused := v.currentRefusal(entry, current, revision, now); refused != nil {
 		return nil, refused
-	}
-	if audience != "" && !slices.Contains(entry.claims.Audience, audience) {
-		return nil, refusedAudience
 	}
 	return entry.claims, nil
 }

@@ -16,6 +16,9 @@ const GO_TESTS = [
   'policy_test.go',
   'jwks_test.go',
   'grpcauth/grpcauth_test.go',
+  'grpcauth/step_up_test.go',
+  'require_test.go',
+  'integration/step_up_test.go',
   'integration/verifier_test.go',
   'integration/workload_test.go',
   'workload_test.go',
@@ -28,6 +31,7 @@ const PYTHON_TESTS = [
   'hostile',
   'jwks',
   'policy',
+  'step_up',
   'workload',
 ].map((name) => `clients/python/tests/test_${name}.py`);
 

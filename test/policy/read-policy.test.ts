@@ -138,7 +138,7 @@ describe('G24 the JSON Schema', () => {
   };
   /** What is lost before a schema sees it: how a value is written, and members that are repeated. */
   const BEYOND =
-    /version 1\.0|YAML 1\.1|begins with a digit|anchor|merge|tag|directive|tab$|separator|NEL|carriage|byte order|twice|surrogate|KiB|129/;
+    /version 1\.0|YAML 1\.1|begins with a digit|anchor|merge|tag|directive|tab$|separator|NEL|carriage|byte order|twice|surrogate|KiB|129|not every parser/;
 
   test('accepts every good file, and refuses every bad one whose fault it can see', () => {
     const seen = { good: 0, bad: 0 };

@@ -23,7 +23,7 @@ type (
 var Public = Rule{Public: true}
 
 // NewInterceptor guards unary calls and, at their beginning, streams of the Connect, gRPC and gRPC-Web protocols. It
-// refuses as Postern does, with an ErrorInfo of the domain postern. Handlers find the caller by [postern.CallerFrom]. It
+// refuses as Postern does, with an ErrorInfo of the domain postern, and over Connect with the header WWW-Authenticate. Handlers find the caller by [postern.CallerFrom]. It
 // panics for invalid rules, such as one for a method that the proto of its service does not have.
 func NewInterceptor(v *postern.Verifier, rules Rules) connect.Interceptor {
 	if err := rules.Validate(nil); err != nil {
@@ -74,6 +74,9 @@ func errorOf(err error) error {
 	}
 	// The codes of Connect are those of gRPC.
 	answer := connect.NewError(connect.Code(refusal.Code()), errors.New(refusal.Detail))
+	if challenge := refusal.Challenge(); challenge != "" {
+		answer.Meta().Set("WWW-Authenticate", challenge)
+	}
 	for _, detail := range refusal.Details() {
 		message, ok := detail.(proto.Message)
 		if !ok {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 const unary, stream = "/test.Service/Unary", "/test.Service/Stream"
 
+// M51.
 func TestUnaryAndStream(t *testing.T) {
 	service := trusttest.Start(t)
 	v, err := postern.NewVerifier(t.Context(), postern.Upstream{Address: service.Address})
@@ -33,6 +35,7 @@ func TestUnaryAndStream(t *testing.T) {
 	}
 	good := "Bearer " + service.Key.Token(t, "mine", nil)
 	admin := connectauth.Rule{Roles: []string{"admin"}}
+	strong := connectauth.Rule{MinACR: postern.AAL2, MaxAuthAge: 5 * time.Minute}
 	for name, test := range map[string]struct {
 		rule   connectauth.Rule
 		values []string
@@ -43,6 +46,7 @@ func TestUnaryAndStream(t *testing.T) {
 		"none":     {connectauth.Rule{}, nil, connect.CodeUnauthenticated, "CREDENTIALS_MISSING"},
 		"two":      {connectauth.Rule{}, []string{good, good}, connect.CodeUnauthenticated, "TOKEN_MALFORMED"},
 		"no admin": {admin, []string{good}, connect.CodePermissionDenied, "ROLE_MISSING"},
+		"weak":     {strong, []string{good}, connect.CodeUnauthenticated, "STEP_UP_REQUIRED"},
 		"public":   {connectauth.Public, nil, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -58,6 +62,9 @@ func TestUnaryAndStream(t *testing.T) {
 			request.Header()["Authorization"] = test.values
 			_, err := client.CallUnary(t.Context(), request)
 			expect(t, err, test.code, test.reason)
+			if test.reason == "STEP_UP_REQUIRED" {
+				expectChallenge(t, url, test.values)
+			}
 
 			streaming := connect.NewClient[emptypb.Empty, emptypb.Empty](http.DefaultClient, url+stream)
 			answers, err := streaming.CallServerStream(t.Context(), request)
@@ -165,6 +172,25 @@ func serve(t *testing.T, v *postern.Verifier, rules connectauth.Rules, handle fu
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+// expectChallenge reads what a client sees that knows nothing of Connect.
+func expectChallenge(t *testing.T, url string, authorization []string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+unary, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = http.Header{"Authorization": authorization, "Content-Type": {"application/json"}}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	challenge := answer.Header.Get("WWW-Authenticate")
+	if answer.StatusCode != http.StatusUnauthorized || challenge != `Bearer error="insufficient_user_authentication", acr_values="aal2", max_age="300"` {
+		t.Errorf("%d %q", answer.StatusCode, challenge)
+	}
 }
 
 func expect(t *testing.T, err error, code connect.Code, reason string) {

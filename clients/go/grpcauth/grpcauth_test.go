@@ -168,6 +168,7 @@ func expect(t *testing.T, service *whoami, err error, code codes.Code, reason st
 	}
 	if answer.Code() != code || found != reason {
 		t.Errorf("%s %s in place of %s %s", answer.Code(), found, code, reason)
+		return
 	}
 	if code != codes.OK {
 		if len(service.callers) > 0 {

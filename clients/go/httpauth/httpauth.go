@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 
@@ -15,12 +14,15 @@ import (
 )
 
 // Require returns a middleware that lets requests with a valid token through. Handlers find the caller by
-// [postern.CallerFrom]. Others are answered with 401, 403 or 503, the headers of RFC 6750, and a JSON body
+// [postern.CallerFrom]. Others are answered with 401, 403 or 503, the headers of RFC 6750 and RFC 9470, and a JSON body
 // {"error": "TOKEN_EXPIRED", "message": "…"}.
 //
-// It panics for a role or an actor that is empty.
+// It panics for requirements that [postern.Rules.Validate] refuses, such as a role that is empty.
 func Require(v *postern.Verifier, require postern.Require) func(http.Handler) http.Handler {
-	rules := postern.Rules{"/http/Request": {Audience: require.Audience, Roles: require.Roles, Actors: require.Actors}}
+	rules := postern.Rules{"/http/Request": {
+		Audience: require.Audience, Roles: require.Roles, Actors: require.Actors,
+		MinACR: require.MinACR, MaxAuthAge: require.MaxAuthAge,
+	}}
 	if err := rules.Validate(nil); err != nil {
 		panic(err)
 	}
@@ -55,19 +57,16 @@ func WriteRefusal(w http.ResponseWriter, err error) {
 }
 
 func writeHeaders(headers http.Header, refusal *postern.Refusal) int {
+	if challenge := refusal.Challenge(); challenge != "" {
+		headers.Set("WWW-Authenticate", challenge)
+	}
 	switch refusal.Code() {
 	case codes.PermissionDenied:
-		headers.Set("WWW-Authenticate", `Bearer error="insufficient_scope"`)
 		return http.StatusForbidden
 	case codes.Unavailable:
 		headers.Set("Retry-After", strconv.Itoa(int(math.Ceil(refusal.RetryAfter.Seconds()))))
 		return http.StatusServiceUnavailable
+	default:
+		return http.StatusUnauthorized
 	}
-	challenge := "Bearer"
-	if refusal.Reason != postern.ReasonCredentialsMissing {
-		description := strings.NewReplacer(`"`, `'`, `\`, `'`).Replace(refusal.Detail)
-		challenge = `Bearer error="invalid_token", error_description="` + description + `"`
-	}
-	headers.Set("WWW-Authenticate", challenge)
-	return http.StatusUnauthorized
 }

@@ -36,6 +36,7 @@ func answer(t *testing.T, handler http.Handler, authorization ...string) (*http.
 	return response, body.Error
 }
 
+// M51.
 func TestRequire(t *testing.T) {
 	service := trusttest.Start(t)
 	v, err := postern.NewVerifier(t.Context(), postern.Upstream{Address: service.Address})
@@ -58,6 +59,7 @@ func TestRequire(t *testing.T) {
 		_, _ = w.Write([]byte(`{}`))
 	})
 	good := "Bearer " + service.Key.Token(t, "mine", nil)
+	strong := "Bearer " + service.Key.Token(t, "mine", map[string]any{"acr": "aal2", "amr": []string{"pwd", "otp"}, "auth_time": time.Now().Unix() - 100})
 	expired := "Bearer " + service.Key.Token(t, "mine", map[string]any{"iat": time.Now().Unix() - 100, "exp": time.Now().Unix() - 50})
 	editor, admin := postern.Require{Roles: []string{"editor"}}, postern.Require{Roles: []string{"admin"}}
 	for name, test := range map[string]struct {
@@ -67,6 +69,9 @@ func TestRequire(t *testing.T) {
 		reason    string
 		challenge string
 	}{
+		"strong":     {postern.Require{MinACR: "aal2", MaxAuthAge: 5 * time.Minute}, []string{strong}, 200, "", ""},
+		"weak":       {postern.Require{MinACR: "aal2", MaxAuthAge: 5 * time.Minute}, []string{good}, 401, "STEP_UP_REQUIRED", `Bearer error="insufficient_user_authentication", acr_values="aal2", max_age="300"`},
+		"old":        {postern.Require{MaxAuthAge: time.Minute}, []string{strong}, 401, "STEP_UP_REQUIRED", `Bearer error="insufficient_user_authentication", max_age="60"`},
 		"good":       {editor, []string{good}, 200, "", ""},
 		"none":       {editor, nil, 401, "CREDENTIALS_MISSING", "Bearer"},
 		"two":        {editor, []string{good, good}, 401, "TOKEN_MALFORMED", `Bearer error="invalid_token", error_description="the call has more than one authorization header; send one"`},

@@ -32,8 +32,11 @@ const maxDepth = 16
 // ambiguous are unquoted words that parsers of YAML 1.1 or 1.2 take for null, a boolean, a number, a time or a merge key.
 var ambiguous = regexp.MustCompile(`(?i)^(?:|~|null|true|false|yes|no|on|off|y|n|=|<<|[-+]?\.?[0-9].*|[-+]?\.(?:inf|nan))$`)
 
+// wholeNumber is what every parser takes for the same number. A zero ahead would make it octal for some.
+var wholeNumber = regexp.MustCompile(`^[1-9][0-9]{0,9}$`)
+
 // toJSON reads the part of YAML that every parser reads alike: mappings, lists and text, without anchors, tags and
-// directives. What is not text everywhere becomes null, which the policy refuses, but for the number 1.
+// directives. What is not text everywhere becomes null, which the policy refuses, but for whole numbers in their plain form.
 func toJSON(source []byte) ([]byte, error) {
 	if !utf8.Valid(source) {
 		return nil, fault("the file is not UTF-8 text")
@@ -129,8 +132,8 @@ func writeScalar(out *bytes.Buffer, node *yaml.Node) {
 	switch {
 	case !isWord(node):
 		writeText(out, node.Value)
-	case node.Value == "1":
-		out.WriteByte('1')
+	case wholeNumber.MatchString(node.Value):
+		out.WriteString(node.Value)
 	default:
 		out.WriteString("null")
 	}

@@ -70,12 +70,12 @@ func TestPoliciesOfTheCorpus(t *testing.T) {
 }
 
 func TestYAMLIsReadAsJSON(t *testing.T) {
-	source := "# a comment\nversion: 1\naudience: orders\notherwise: {}\nmethods:\n  /a.B/C: public\n  /a.B/D:\n    roles: ['no', \"2nd\", plain text]\n"
+	source := "# a comment\nversion: 1\naudience: orders\notherwise: {}\nmethods:\n  /a.B/C: public\n  /a.B/D:\n    roles: ['no', \"2nd\", plain text]\n    max_auth_age: 300\n    min_acr: aal2\n"
 	converted, err := toJSON([]byte(source))
 	if err != nil {
 		t.Fatal(err)
 	}
-	expected := `{"version":1,"audience":"orders","otherwise":{},"methods":{"/a.B/C":"public","/a.B/D":{"roles":["no","2nd","plain text"]}}}`
+	expected := `{"version":1,"audience":"orders","otherwise":{},"methods":{"/a.B/C":"public","/a.B/D":{"roles":["no","2nd","plain text"],"max_auth_age":300,"min_acr":"aal2"}}}`
 	if string(converted) != expected {
 		t.Errorf("%s", converted)
 	}

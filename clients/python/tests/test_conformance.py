@@ -23,7 +23,7 @@ class Clock:
         self.elapsed = 1_000.0
         for module in CLOCKED:
             monkeypatch.setattr(f"postern_auth.{module}.monotonic", lambda: self.elapsed)
-        for module in ("stream", "verifier"):
+        for module in ("requirements", "stream", "verifier"):
             monkeypatch.setattr(f"postern_auth.{module}.time", lambda: self.wall)
 
 
@@ -46,6 +46,7 @@ def source_of(verifier: Verifier) -> StreamSource:
 
 @pytest.mark.parametrize("setting", corpus("tokens.json"), ids=lambda setting: setting["name"])
 def test_tokens_are_accepted_with_their_claims_or_refused_for_the_right_reason(setting: Any, clock: Clock) -> None:
+    """M50, M51."""
     clock.wall = setting["now"]
     verifier = Verifier("127.0.0.1:1")
     source = source_of(verifier)

@@ -27,7 +27,8 @@ SETTING = corpus("tokens.json")[0]
 def verifier(monkeypatch: pytest.MonkeyPatch) -> Verifier:
     """Fed by hand, with a cache for about a thousand tokens."""
     monkeypatch.setattr(StreamSource, "start", lambda self: None)
-    monkeypatch.setattr("postern_auth.verifier.time", lambda: SETTING["now"])
+    for module in ("requirements", "verifier"):
+        monkeypatch.setattr(f"postern_auth.{module}.time", lambda: SETTING["now"])
     verifier = Verifier("127.0.0.1:1", cache_bytes=20_000)
     source, policy = source_of(verifier), SETTING["policy"]
     rules = (policy["issuer"], tuple(policy["audiences"]), policy["max_lifetime"], policy["clock_skew"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,8 @@ def caller_of(vector: dict[str, Any]) -> Caller:
     for name in reversed(vector["actors"]):
         actor = Actor("service", name, actor)
     audience, roles = tuple(vector["audience"]), tuple(vector["roles"])
-    return Caller("user", "user", "sid", "jti", "client", None, None, actor, "issuer", audience, roles, 0, 1, "kid")
+    caller = Caller("user", "user", "sid", "jti", "client", None, None, actor, "issuer", audience, roles, 0, 1, "kid")
+    return replace(caller, acr=vector["acr"], authenticated_at=vector["authenticated_at"])
 
 
 def verdict(policy: Policy, method: str, caller: dict[str, Any] | None) -> str:
@@ -41,7 +43,8 @@ def verdict(policy: Policy, method: str, caller: dict[str, Any] | None) -> str:
 
 
 @pytest.mark.parametrize("vector", VECTORS["files"], ids=lambda vector: vector["name"])
-def test_policies_of_the_corpus(vector: dict[str, Any]) -> None:
+def test_policies_of_the_corpus(vector: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postern_auth.requirements.time", lambda: VECTORS["now"] + 0.9)
     text = vector["text"]
     if isinstance(text, dict):
         text = text["head"] + text["fill"] * text["count"] + text["tail"]

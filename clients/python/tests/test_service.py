@@ -47,6 +47,21 @@ def test_a_token_is_verified_and_refused_after_its_revocation(center: Center, ve
     until(lambda: answer(verifier, other.access_token) == "TOKEN_REVOKED", "this revocation arrives, too")
 
 
+def test_levels_are_read_as_the_service_writes_them(center: Center, verifier: Verifier) -> None:
+    """M51."""
+    before = int(time.time())
+    login = center.first.login().access_token
+    caller = verifier.verify(login, min_acr="aal1", max_auth_age=300)
+    assert (caller.acr, caller.amr) == ("aal1", ("pwd",))
+    assert caller.authenticated_at is not None
+    assert before <= caller.authenticated_at <= time.time()
+    assert answer(verifier, login, min_acr="aal2") == "STEP_UP_REQUIRED"
+    account = center.first.service_token(center.account)
+    assert isinstance(answer(verifier, account), Caller)
+    assert answer(verifier, account, min_acr="aal1") == "STEP_UP_REQUIRED"
+    assert answer(verifier, account, max_auth_age=300) == "STEP_UP_REQUIRED"
+
+
 def test_a_revocation_arrives_within_milliseconds_at_every_instance(center: Center, verifier: Verifier) -> None:
     second = center.instance()
     with verifier_of(center, second.grpc) as other:

@@ -87,7 +87,7 @@ class Authenticator:
             if token is not None and looks_like_api_key(token):
                 return PresentedKey(token, rule, policy, call.method)
             if token is not None:
-                caller = self._verifier.verify(token, roles=rule.roles, audience=rule.audience, actors=rule.actors)
+                caller = self._verifier.verify(token, **rule.requirements)
                 if policy is not None:
                     policy.check(call.method, caller)
                 return caller
@@ -100,22 +100,21 @@ class Authenticator:
     def judge_key(self, presented: PresentedKey, context: Any) -> Caller | Refusal:
         """Blocks up to a second while Postern is asked about a key."""
         try:
-            caller = self._verifier.verify(presented.key, **self._requirements(presented, context))
+            caller = self._verifier.verify(
+                presented.key, **presented.rule.requirements, client_address=self._client_address(context)
+            )
             return _allowed(presented, caller)
         except Exception as error:
             return refusal_of(error)
 
     async def ajudge_key(self, presented: PresentedKey, context: Any) -> Caller | Refusal:
         try:
-            caller = await self._verifier.averify(presented.key, **self._requirements(presented, context))
+            caller = await self._verifier.averify(
+                presented.key, **presented.rule.requirements, client_address=self._client_address(context)
+            )
             return _allowed(presented, caller)
         except Exception as error:
             return refusal_of(error)
-
-    def _requirements(self, presented: PresentedKey, context: Any) -> dict[str, Any]:
-        rule = presented.rule
-        address = self._client_address(context)
-        return {"roles": rule.roles, "audience": rule.audience, "actors": rule.actors, "client_address": address}
 
 
 def _allowed(presented: PresentedKey, caller: Caller) -> Caller:
@@ -134,7 +133,9 @@ def refusal_of(refused: Exception) -> Refusal:
         # Fail closed, without details for the caller.
         log.error("a token could not be judged", exc_info=refused)
         return Refusal(grpc.StatusCode.INTERNAL, "internal error", ())
-    status = wire.encode_status(refused.code.value[0], refused.detail, refused.reason, refused.retry_after)
+    status = wire.encode_status(
+        refused.code.value[0], refused.detail, refused.reason, refused.retry_after, refused.step_up_parameters
+    )
     return Refusal(refused.code, refused.detail, (("grpc-status-details-bin", status),))
 
 

@@ -49,6 +49,13 @@ class Caller:
     #: The key that signed the token. None for an API key.
     key_id: str | None
     credential_kind: Literal["access_token", "api_key"] = "access_token"
+    #: The level of the session, `aal1` or `aal2`. None where the token does not say it, as those of service accounts, and
+    #: for an API key.
+    acr: str | None = None
+    #: How the user proved who they are (RFC 8176): `pwd`, `otp`, `hwk`, `swk`, `mfa`, and `recovery`.
+    amr: tuple[str, ...] = ()
+    #: When the user last proved it. None where the token does not say it, and for an API key.
+    authenticated_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,11 @@ def check_claims(claims: Mapping[str, object], policy: Policy, key_id: str, now:
     session_id = _identifier(claims, "sid") if "sid" in claims else None
     external_id = _identifier(claims, "external_id") if "external_id" in claims else None
     subject_name = _identifier(claims, "name") if "name" in claims else None
+    acr = _identifier(claims, "acr") if "acr" in claims else None
+    amr = _identifiers(claims.get("amr", []))
+    if amr is None:
+        raise _invalid("amr must be a list of strings of 1 to 256 characters without control characters")
+    authenticated_at = int(_date(claims, "auth_time")) if "auth_time" in claims else None
     actor = _actor(claims["act"], _MAX_ACTORS) if "act" in claims else None
     roles = _identifiers(claims.get("roles"))
     if roles is None:
@@ -116,6 +128,9 @@ def check_claims(claims: Mapping[str, object], policy: Policy, key_id: str, now:
         issued_at=int(iat),
         expires_at=expires_at,
         key_id=key_id,
+        acr=acr,
+        amr=amr,
+        authenticated_at=authenticated_at,
     )
 
 

@@ -15,8 +15,9 @@ from starlette.requests import HTTPConnection
 from .caller import caller_variable
 from .claims import Caller
 from .refusal import Refused
+from .requirements import Level, Requirements, check_optional, check_requirements
 from .starlette import authenticate, client_of
-from .verifier import Verifier, check_requirements
+from .verifier import Verifier
 
 
 class _CallerDependency(SecurityBase):
@@ -25,18 +26,14 @@ class _CallerDependency(SecurityBase):
     def __init__(
         self,
         verifier: Verifier,
-        roles: Collection[str],
-        audience: str | None,
-        actors: Collection[str] | None,
+        requirements: Requirements,
         optional: bool,
         scheme: SecurityBase | None,
         client_address: Callable[[HTTPConnection], str | None] | None,
     ) -> None:
-        check_requirements(roles, audience, actors)
+        check_requirements(**requirements)
         self._verifier = verifier
-        self._roles = roles
-        self._audience = audience
-        self._actors = actors
+        self._requirements = requirements
         self._optional = optional
         self._client_address = client_address or _client_of
         self.model = HTTPBearer(bearerFormat="JWT") if scheme is None else scheme.model
@@ -46,9 +43,7 @@ class _CallerDependency(SecurityBase):
         """Asynchronous, so that the variable that it sets reaches the function of the path, also one in a thread."""
         try:
             address = self._client_address(connection)
-            caller = await authenticate(
-                self._verifier, connection.headers.raw, self._roles, self._audience, self._actors, address
-            )
+            caller = await authenticate(self._verifier, connection.headers.raw, self._requirements, address)
         except Refused as refused:
             if self._optional and refused.reason == "CREDENTIALS_MISSING":
                 return None
@@ -83,6 +78,8 @@ def caller(
     roles: Collection[str] = (),
     audience: str | None = None,
     actors: Collection[str] | None = None,
+    min_acr: Level | None = None,
+    max_auth_age: int | None = None,
     optional: Literal[False] = False,
     scheme: SecurityBase | None = None,
     client_address: Callable[[HTTPConnection], str | None] | None = None,
@@ -102,23 +99,32 @@ def caller(
     roles: Collection[str] = (),
     audience: str | None = None,
     actors: Collection[str] | None = None,
+    min_acr: Level | None = None,
+    max_auth_age: int | None = None,
     optional: bool = False,
     scheme: SecurityBase | None = None,
     client_address: Callable[[HTTPConnection], str | None] | None = None,
 ) -> _CallerDependency:
-    """A dependency that returns the caller of a request, or answers 401, 403 or 503 with the headers of RFC 6750.
+    """A dependency that returns the caller of a request, or answers 401, 403 or 503 with the headers of RFC 6750 and RFC 9470.
 
     :param roles: roles that the caller must have, all of them
     :param actors: names of services, one of which must act for the subject
+    :param min_acr: the lowest level that the session of the user may have
+    :param max_auth_age: how many seconds ago the user may last have proved who they are
     :param optional: None for a request without a token; a token that is sent must be valid
     :param scheme: the security scheme that OpenAPI shows, such as `OAuth2PasswordBearer(tokenUrl="token")`; by default
         a bearer token
     :param client_address: from where a request comes, for API keys that are limited to networks. By default what the
         server says, which behind a proxy is the proxy
     """
-    if optional and roles:
-        raise ValueError("a caller without a token has no roles; remove roles or optional")
-    if optional and actors is not None:
-        raise ValueError("a caller without a token has no actor; remove actors or optional")
+    requirements: Requirements = {
+        "roles": roles,
+        "audience": audience,
+        "actors": actors,
+        "min_acr": min_acr,
+        "max_auth_age": max_auth_age,
+    }
+    if optional:
+        check_optional(roles, actors, min_acr, max_auth_age)
     kind = OptionalCallerDependency if optional else CallerDependency
-    return kind(verifier, roles, audience, actors, optional, scheme, client_address)
+    return kind(verifier, requirements, optional, scheme, client_address)

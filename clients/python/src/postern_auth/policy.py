@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from time import monotonic
@@ -16,6 +16,7 @@ from typing import Any, Final
 from .bounded_file import read_regular_file
 from .claims import Caller, is_identifier, wrong_audience
 from .refusal import Refused
+from .requirements import LEVELS, MAX_AUTH_AGE, Level, require_authentication, strictest
 from .rules import PUBLIC, Require, Rule
 
 log = logging.getLogger("postern_auth")
@@ -42,6 +43,8 @@ class _Rule:
     audience: str | None
     roles: tuple[str, ...]
     actors: tuple[str, ...]
+    min_acr: Level | None
+    max_auth_age: int | None
 
 
 class Policy:
@@ -71,6 +74,11 @@ class Policy:
         """False for a public method. Raises `Refused` for a method that is not listed."""
         return self._rule(method) is not None
 
+    def authentication(self, method: str) -> tuple[Level | None, int | None]:
+        """The level and the age that the method requires. Raises `Refused` for a method that is not listed."""
+        rule = self._rule(method)
+        return (None, None) if rule is None else (rule.min_acr, rule.max_auth_age)
+
     def check(self, method: str, caller: Caller) -> None:
         """Raises `Refused` when the caller, whose token is valid, does not meet the rule of the method."""
         rule = self._rule(method)
@@ -78,6 +86,8 @@ class Policy:
             return
         if rule.audience is not None and rule.audience not in caller.audience:
             raise wrong_audience()
+        # Before the roles: one that needs a second factor comes with it.
+        require_authentication(caller, rule.min_acr, rule.max_auth_age)
         for role in rule.roles:
             if role not in caller.roles:
                 raise Refused("ROLE_MISSING", f"the subject lacks the role '{role}'")
@@ -116,9 +126,10 @@ class _Reader:
         if not isinstance(value, dict):
             self.faults.append(f"{place} is neither public nor a mapping; write {{}} to require a valid token")
             return None
-        members = self.members(place, value, ("roles", "actors", "audience"))
+        members = self.members(place, value, ("roles", "actors", "audience", "min_acr", "max_auth_age"))
         roles, actors = (self.names(place, members, name) for name in ("roles", "actors"))
-        return _Rule(self.audience(place, members, audience), roles, actors)
+        level, age = self.level(place, members), self.max_auth_age(place, members)
+        return _Rule(self.audience(place, members, audience), roles, actors, level, age)
 
     def audience(self, place: str, members: Mapping[str, object], fallback: str | None) -> str | None:
         value = members.get("audience", fallback)
@@ -135,6 +146,26 @@ class _Reader:
             return tuple(value)
         self.faults.append(f"{place} has {member} that are not a list of names of 1 to 256 characters")
         return ()
+
+    def level(self, place: str, members: Mapping[str, object]) -> Level | None:
+        value = members.get("min_acr")
+        known = next((level for level in LEVELS if level == value), None)
+        if "min_acr" in members and known is None:
+            self.faults.append(f"{place} has a min_acr that is none of {', '.join(LEVELS)}")
+        return known
+
+    def max_auth_age(self, place: str, members: Mapping[str, object]) -> int | None:
+        if "max_auth_age" not in members:
+            return None
+        value = members["max_auth_age"]
+        # 300.0 and 3e2 are whole numbers of JSON, too. A boolean is an int.
+        if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= MAX_AUTH_AGE and value % 1 == 0:
+            return int(value)
+        self.faults.append(
+            f"{place} has a max_auth_age that is not a number of seconds; "
+            f"write a whole number, 1 to {MAX_AUTH_AGE}, without quotes"
+        )
+        return None
 
 
 def read_policy(text: str, *, is_json: bool) -> Policy:
@@ -171,11 +202,14 @@ _AMBIGUOUS: Final = re.compile(
     r"|~|null|true|false|yes|no|on|off|y|n|=|<<|[-+]?\.?[0-9].*|[-+]?\.(?:inf|nan)", re.IGNORECASE | re.ASCII
 )
 
+#: What every parser takes for the same number. A zero ahead would make it octal for some.
+_WHOLE_NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
+
 
 def _from_yaml(source: str) -> object:
     """The part of YAML that every parser reads alike: mappings, lists and text, without anchors, tags and directives.
 
-    What is not text everywhere becomes None, which the policy refuses, but for the number 1.
+    What is not text everywhere becomes None, which the policy refuses, but for whole numbers in their plain form.
     """
     try:
         import yaml
@@ -224,7 +258,7 @@ class _YamlReader:
         if isinstance(event, yaml.ScalarEvent):
             if event.style is not None or _AMBIGUOUS.fullmatch(event.value) is None:
                 return event.value
-            return 1 if event.value == "1" else None
+            return int(event.value) if _WHOLE_NUMBER.fullmatch(event.value) else None
         if isinstance(event, yaml.SequenceStartEvent):
             items = []
             while not isinstance(item := next(self._events), yaml.SequenceEndEvent):
@@ -297,6 +331,6 @@ def combined(policy: PolicyFile, rules: Mapping[str, Rule], method: str) -> tupl
     rule = rules.get(method, PUBLIC)
     if not current.needs_token(method):
         return (rule if isinstance(rule, Require) else None), current
-    if not isinstance(rule, Require):
-        return Require(), current
-    return Require(roles=rule.roles, audience=rule.audience, actors=rule.actors), current
+    code = rule if isinstance(rule, Require) else Require()
+    min_acr, max_auth_age = strictest((code.min_acr, code.max_auth_age), current.authentication(method))
+    return replace(code, optional=False, min_acr=min_acr, max_auth_age=max_auth_age), current

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from .verifier import check_requirements
+from .requirements import Level, Requirements, check_optional, check_requirements
 
 _METHOD: Final = re.compile(r"/[A-Za-z_][\w.]*/[A-Za-z_]\w*", re.ASCII)
 
@@ -21,6 +21,9 @@ class Require(Rule):
     """A valid token is needed, with all of the roles, for the audience and, with `actors`, from a service of one of these
     names that acts for the subject.
 
+    `min_acr` is the lowest level that the session of the user may have, and `max_auth_age` how many seconds ago the user may
+    last have proved who they are. API keys, and tokens that do not say it, meet neither.
+
     With `optional` a call without a token is let in as well, without a caller; a token that is sent must be valid.
     """
 
@@ -28,13 +31,24 @@ class Require(Rule):
     audience: str | None = None
     optional: bool = False
     actors: Collection[str] | None = None
+    min_acr: Level | None = None
+    max_auth_age: int | None = None
 
     def __post_init__(self) -> None:
-        check_requirements(self.roles, self.audience, self.actors)
-        if self.optional and self.roles:
-            raise ValueError("a caller without a token has no roles; remove roles or optional")
-        if self.optional and self.actors is not None:
-            raise ValueError("a caller without a token has no actor; remove actors or optional")
+        check_requirements(**self.requirements)
+        if self.optional:
+            check_optional(self.roles, self.actors, self.min_acr, self.max_auth_age)
+
+    @property
+    def requirements(self) -> Requirements:
+        """As `Verifier.verify` takes them."""
+        return {
+            "roles": self.roles,
+            "audience": self.audience,
+            "actors": self.actors,
+            "min_acr": self.min_acr,
+            "max_auth_age": self.max_auth_age,
+        }
 
 
 class _Public(Rule):

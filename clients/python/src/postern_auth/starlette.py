@@ -10,7 +10,8 @@ from .bearer import bearer_token, credentials_missing
 from .caller import caller_variable
 from .claims import Caller
 from .refusal import Refused
-from .verifier import Verifier, check_requirements
+from .requirements import Level, Requirements, check_requirements
+from .verifier import Verifier
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -35,22 +36,30 @@ class RequireToken:
         roles: Collection[str] = (),
         audience: str | None = None,
         actors: Collection[str] | None = None,
+        min_acr: Level | None = None,
+        max_auth_age: int | None = None,
         public: Collection[str] = (),
         client_address: Callable[[Scope], str | None] | None = None,
     ) -> None:
         """
         :param actors: names of services, one of which must act for the subject
+        :param min_acr: the lowest level that the session of the user may have
+        :param max_auth_age: how many seconds ago the user may last have proved who they are
         :param public: paths that need no token, compared exactly
         :param client_address: from where a request comes, by its scope, for API keys that are limited to networks. By
             default what the server says, which behind a proxy is the proxy
         """
-        check_requirements(roles, audience, actors)
+        self._requirements: Requirements = {
+            "roles": roles,
+            "audience": audience,
+            "actors": actors,
+            "min_acr": min_acr,
+            "max_auth_age": max_auth_age,
+        }
+        check_requirements(**self._requirements)
         check_requirements(public, None)
         self._app = app
         self._verifier = verifier
-        self._roles = roles
-        self._audience = audience
-        self._actors = actors
         self._public = frozenset(public)
         self._client_address = client_address or client_of
 
@@ -60,7 +69,7 @@ class RequireToken:
             return
         try:
             address = self._client_address(scope)
-            caller = await authenticate(self._verifier, scope["headers"], self._roles, self._audience, self._actors, address)
+            caller = await authenticate(self._verifier, scope["headers"], self._requirements, address)
         except Refused as refused:
             await _refuse(refused, scope, receive, send)
             return
@@ -81,17 +90,15 @@ def client_of(scope: Scope) -> str | None:
 async def authenticate(
     verifier: Verifier,
     headers: Iterable[tuple[bytes, bytes]],
-    roles: Collection[str] = (),
-    audience: str | None = None,
-    actors: Collection[str] | None = None,
-    client_address: str | None = None,
+    requirements: Requirements,
+    client_address: str | None,
 ) -> Caller:
     """The caller of a request by its raw headers. Raises `Refused`."""
     values = [value.decode("latin-1") for name, value in headers if name.lower() == b"authorization"]
     token = bearer_token(values)
     if token is None:
         raise credentials_missing("'Authorization: Bearer <token>'")
-    return await verifier.averify(token, roles=roles, audience=audience, actors=actors, client_address=client_address)
+    return await verifier.averify(token, **requirements, client_address=client_address)
 
 
 async def _refuse(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:

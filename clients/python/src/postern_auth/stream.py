@@ -286,8 +286,10 @@ class StreamSource:
 
     def _fail(self, end: UpstreamError, prefix: str = "") -> None:
         """A stream did not open, or ended. If the one that it should replace is still open, that one stays in use."""
-        # The key of the token may have been revoked, long before the token was due for renewal.
-        if end.code is grpc.StatusCode.UNAUTHENTICATED and self._credential is not None:
+        # The key of the token may have been revoked, long before the token was due for renewal. A renewal proves no more about
+        # a user, so it is no answer to a demand to step up.
+        is_refused = end.code is grpc.StatusCode.UNAUTHENTICATED and end.reason != "STEP_UP_REQUIRED"
+        if is_refused and self._credential is not None:
             self._credential.forget()
         kept = self._call or self._previous
         if kept is None:

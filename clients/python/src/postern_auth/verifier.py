@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from time import monotonic, time
-from typing import Any, Final, Literal, TypeGuard
+from typing import Any, Final, Literal
 
 import grpc
 
@@ -21,6 +21,7 @@ from .forks import Source, follow_forks
 from .jwks import JwksSource
 from .keys import check_signature, select_key, unknown_key
 from .refusal import NotReady, Refused
+from .requirements import Level, check_requirements, is_name, require_actor, require_authentication, require_roles
 from .stream import StreamSource
 from .token_cache import Entry, TokenCache
 from .token_format import MAX_TOKEN_BYTES, parse_token, too_large
@@ -149,6 +150,8 @@ class Verifier:
         roles: Collection[str] = (),
         audience: str | None = None,
         actors: Collection[str] | None = None,
+        min_acr: Level | None = None,
+        max_auth_age: int | None = None,
         client_address: str | None = None,
     ) -> Caller:
         """The caller of a valid token or API key. Raises `Refused`.
@@ -160,6 +163,9 @@ class Verifier:
         :param audience: an audience that the token must name
         :param actors: names of services, one of which must act for the subject: the last actor of the token counts. None
             accepts a token with an actor or without one
+        :param min_acr: the lowest level that the session of the token may have. A token that does not say its level, such
+            as that of a service account, has none, and so has an API key
+        :param max_auth_age: how many seconds ago the user may last have proved who they are
         :param client_address: from where an API key is used. Without it, keys that are limited to networks are refused
         """
         try:
@@ -174,7 +180,8 @@ class Verifier:
         entry = self._entries.get(token)
         if entry is None or entry.policy is not trust.policy:
             if isinstance(token, str) and looks_like_api_key(token):
-                return self._judge_key(self._api_keys().resolve(token), roles, audience, actors, client_address)
+                grant = self._api_keys().resolve(token)
+                return self._judge_key(grant, roles, audience, actors, min_acr, max_auth_age, client_address)
             entry = self._verify_first(token, trust)
         if entry.revision != trust.revision:
             self._judge_again(entry, trust)
@@ -185,6 +192,9 @@ class Verifier:
             audience = self._audience
         if audience is not None and audience not in caller.audience:
             raise wrong_audience()
+        # Before the roles: one that needs a second factor comes with it.
+        if min_acr is not None or max_auth_age is not None:
+            require_authentication(caller, min_acr, max_auth_age)
         if roles:
             require_roles(caller, roles)
         if actors is not None:
@@ -198,14 +208,17 @@ class Verifier:
         roles: Collection[str] = (),
         audience: str | None = None,
         actors: Collection[str] | None = None,
+        min_acr: Level | None = None,
+        max_auth_age: int | None = None,
         client_address: str | None = None,
     ) -> Caller:
         """`verify` for coroutines: the event loop goes on while Postern is asked about an API key."""
         if isinstance(token, str) and looks_like_api_key(token) and len(token) <= MAX_TOKEN_BYTES:
             if monotonic() > self._trust.stale_at:
                 self._refuse_stale()
-            return self._judge_key(await self._api_keys().aresolve(token), roles, audience, actors, client_address)
-        return self.verify(token, roles=roles, audience=audience, actors=actors)
+            grant = await self._api_keys().aresolve(token)
+            return self._judge_key(grant, roles, audience, actors, min_acr, max_auth_age, client_address)
+        return self.verify(token, roles=roles, audience=audience, actors=actors, min_acr=min_acr, max_auth_age=max_auth_age)
 
     def ready(self, timeout: float) -> None:
         """Waits until tokens can be verified. Raises `NotReady`, which names the cause, after `timeout` seconds."""
@@ -273,6 +286,8 @@ class Verifier:
         roles: Collection[str],
         audience: str | None,
         actors: Collection[str] | None,
+        min_acr: Level | None,
+        max_auth_age: int | None,
         client_address: str | None,
     ) -> Caller:
         caller, policy = grant.caller, self._trust.policy
@@ -283,6 +298,7 @@ class Verifier:
             audience = self._audience
         if audience is not None and audience not in caller.audience:
             raise wrong_audience()
+        require_authentication(caller, min_acr, max_auth_age)
         require_roles(caller, roles)
         if actors is not None:
             require_actor(caller, actors)
@@ -321,36 +337,3 @@ class Verifier:
 
 def _not_a_token() -> TypeError:
     return TypeError("the token must be a str; bearer_token returns None for a call without one")
-
-
-def require_roles(caller: Caller, roles: Collection[str]) -> None:
-    if isinstance(roles, str):
-        raise TypeError("roles must be a list of strings, not a string")
-    for role in roles:
-        if role not in caller.roles:
-            raise Refused("ROLE_MISSING", f"the subject lacks the role '{role}'")
-
-
-def require_actor(caller: Caller, actors: Collection[str]) -> None:
-    if isinstance(actors, str):
-        raise TypeError("actors must be a list of strings, not a string")
-    # Only the service that made this call counts (RFC 8693 section 4.1): those before it are history.
-    name = None if caller.actor is None else caller.actor.name
-    if name is None or name not in actors:
-        raise Refused("ACTOR_NOT_ALLOWED", "the token names no service that may act here")
-
-
-def is_name(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and value != ""
-
-
-def check_requirements(roles: object, audience: object, actors: object = None) -> None:
-    """Checks what a program requires when it is set up: a wrong type would silently open or close a method."""
-    if isinstance(roles, str) or not isinstance(roles, Collection) or not all(map(is_name, roles)):
-        raise TypeError("roles must be a list of strings")
-    if actors is not None and (
-        isinstance(actors, str) or not isinstance(actors, Collection) or not actors or not all(map(is_name, actors))
-    ):
-        raise TypeError("actors must be a list of strings that is not empty, or None")
-    if audience is not None and not is_name(audience):
-        raise TypeError("audience must be a string that is not empty")

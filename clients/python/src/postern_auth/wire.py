@@ -6,7 +6,7 @@ of the protobuf runtime. Unknown fields are skipped, as the format requires.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
 Field = tuple[int, "int | bytes"]
@@ -305,9 +305,12 @@ def encode_resolve_request(key_sha256: bytes) -> bytes:
     return encode_message((1, key_sha256))
 
 
-def encode_status(code: int, message: str, reason: str, retry_after: float | None) -> bytes:
+def encode_status(
+    code: int, message: str, reason: str, retry_after: float | None, metadata: Mapping[str, str] | None = None
+) -> bytes:
     """A `google.rpc.Status` with `ErrorInfo`, and `RetryInfo` when there is a delay."""
-    details = [_any("ErrorInfo", encode_message((1, reason), (2, "postern")))]
+    entries = ((3, encode_message((1, name), (2, value))) for name, value in (metadata or {}).items())
+    details = [_any("ErrorInfo", encode_message((1, reason), (2, "postern"), *entries))]
     if retry_after is not None:
         seconds = int(retry_after)
         delay = encode_message((1, seconds), (2, round((retry_after - seconds) * 1e9)))
