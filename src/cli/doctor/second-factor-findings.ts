@@ -4,8 +4,10 @@ import { budgetOf } from '../../domain/operation-call.ts';
 import type { Database } from '../../database/database.ts';
 import {
   countUsersWithoutFactor,
+  listStoredPasskeys,
   listStoredTotps,
 } from '../../features/second-factors/stored-factor-queries.ts';
+import { PasskeyMacs } from '../../features/second-factors/passkey-macs.ts';
 import { TotpSecrets } from '../../features/second-factors/totp-secrets.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { readAllPages } from '../read-all-pages.ts';
@@ -31,6 +33,15 @@ export async function secondFactorFindings(
   } catch (error) {
     return [faultOf('keys', error)];
   }
+}
+
+/** Where passkeys are used; no fault, since the service runs without them. */
+export function passkeyFinding({ passkeys }: Settings): Finding {
+  const message =
+    'disabledBecause' in passkeys
+      ? passkeys.disabledBecause
+      : `passkeys belong to ${passkeys.rpId} and are used at ${passkeys.origins.join(', ')}`;
+  return { check: 'settings', verdict: 'ok', message };
 }
 
 /** Only advice: an administrator without a factor logs in, without the role, and can add one. */
@@ -75,17 +86,22 @@ async function storedFactorFindings(
 ): Promise<Finding[]> {
   const budget = () => budgetOf(limitMs, Date.now());
   const totps = await readAllPages((page) => database.run(budget(), (db) => listStoredTotps(db, page)));
-  if (totps.length === 0) return [];
+  const passkeys = await readAllPages((page) => database.run(budget(), (db) => listStoredPasskeys(db, page)));
+  if (totps.length + passkeys.length === 0) return [];
   const root = await existingRootKey(database, settings, budget());
   if (root === null) return [];
   const secrets = new TotpSecrets(() => root.derive('totp'));
-  const altered = totps.filter((totp) => 'fault' in secrets.open(totp, totp.sealedSecret));
+  const macs = new PasskeyMacs(() => root.derive('factor'));
+  const altered = [
+    ...totps.filter((totp) => 'fault' in secrets.open(totp, totp.sealedSecret)),
+    ...passkeys.filter((passkey) => !macs.isRight(passkey)),
+  ];
   if (altered.length > 0) return altered.map(({ id, userId }) => alteredFactor(id, userId));
   return [
     {
       check: 'keys',
       verdict: 'ok',
-      message: `every second factor is as Postern stored it (${totps.length})`,
+      message: `every second factor is as Postern stored it (${totps.length + passkeys.length})`,
     },
   ];
 }

@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
 
 import type { SealedTotp } from './factor-queries.ts';
+import type { PasskeyRow } from './passkey-macs.ts';
 
 /** One page of the TOTP factors of all users, ordered by id. */
 export async function listStoredTotps(
@@ -14,6 +15,36 @@ export async function listStoredTotps(
     [page.afterId, page.limit],
   );
   return rows.map((row) => ({ id: row.id, userId: row.user_id, sealedSecret: row.sealed_secret }));
+}
+
+interface StoredPasskeyRow {
+  id: string;
+  user_id: string;
+  credential_id: Buffer;
+  cose_key: Buffer;
+  backup_eligible: boolean;
+  mac: Buffer;
+}
+
+/** One page of the passkeys of all users, ordered by id, with their MACs. */
+export async function listStoredPasskeys(
+  db: Knex,
+  page: { readonly afterId: string | null; readonly limit: number },
+): Promise<(PasskeyRow & { readonly mac: Uint8Array })[]> {
+  const { rows } = await db.raw<{ rows: StoredPasskeyRow[] }>(
+    `SELECT id, user_id, credential_id, cose_key, backup_eligible, mac FROM factors
+     WHERE kind = 'passkey' AND id > coalesce(?::uuid, '00000000-0000-0000-0000-000000000000')
+     ORDER BY id LIMIT ?`,
+    [page.afterId, page.limit],
+  );
+  return rows.map(({ id, user_id, credential_id, cose_key, backup_eligible, mac }) => ({
+    id,
+    userId: user_id,
+    credentialId: credential_id,
+    coseKey: cose_key,
+    backupEligible: backup_eligible,
+    mac,
+  }));
 }
 
 /** How many enabled users have one of the roles, and the e-mail addresses of the first of them without a confirmed factor. */

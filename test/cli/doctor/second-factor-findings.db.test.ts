@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 
-import { secondFactorFindings } from '../../../src/cli/doctor/second-factor-findings.ts';
+import { passkeyFinding, secondFactorFindings } from '../../../src/cli/doctor/second-factor-findings.ts';
 import { loadSettings } from '../../../src/config/load-settings.ts';
 import { totpCode, totpStep } from '../../../src/features/second-factors/totp.ts';
 import { masterKeyOf, seal } from '../../../src/crypto/sealed-envelope.ts';
@@ -109,6 +109,11 @@ test('M59 doctor names a factor that a writer to the database has made, copied o
     `INSERT INTO factors (id, user_id, kind, name, sealed_secret, confirmed_at) VALUES ($1, $2, 'totp', 'x', $3, now())`,
     [id, userId, sealed],
   );
+  await writer.query(
+    `INSERT INTO factors (id, user_id, kind, name, credential_id, cose_key, sign_count, backup_eligible, backed_up, mac, confirmed_at)
+     VALUES (gen_random_uuid(), $1, 'passkey', 'x', $2, $2, 0, false, false, $2, now())`,
+    [userId, Buffer.alloc(32, 7)],
+  );
 
   expect(verdictOf(await login('admin3@example.com', eves.codes().next))).toBe('SECOND_FACTOR_INVALID');
   expect(verdictOf(await login('admin3@example.com', app.codes().next))).toBe('SECOND_FACTOR_INVALID');
@@ -120,11 +125,22 @@ test('M59 doctor names a factor that a writer to the database has made, copied o
   const faults = (JSON.parse(stdout) as { verdict: string; says: string }[]).filter(
     ({ verdict }) => verdict === 'fault',
   );
-  expect(faults).toHaveLength(2);
+  expect(faults).toHaveLength(3);
   expect(faults.map(({ says }) => says)).toContainEqual(
     `the second factor ${id} of the user ${userId} was not stored by Postern, or was altered; it lets nobody in`,
   );
   expect(exitCode).toBe(5);
+});
+
+test.each([
+  [
+    'https://auth.example.com',
+    'passkeys belong to auth.example.com and are used at https://auth.example.com',
+  ],
+  ['https://192.0.2.1', expect.stringMatching(/^passkeys are off: POSTERN_ISSUER has an IP address/)],
+])('doctor says where passkeys are used with the issuer %s', (issuer, message) => {
+  const settings = loadSettings({ ...serviceEnvironment(store.url), POSTERN_ISSUER: issuer });
+  expect(passkeyFinding(settings)).toEqual({ check: 'settings', verdict: 'ok', message });
 });
 
 test('doctor changes nothing where there is no root key yet', async () => {
