@@ -108,7 +108,7 @@ test('a script gives the password on the first line and a code on the second', a
   expect(await account.refreshVerdict(service, tokens['refresh_token'] ?? '')).toBe('OK');
 });
 
-test('a refusal says what happened and what to do, with its exit code and without a secret', async () => {
+test('M61 M64 a refusal says what happened and what to do, with its exit code and without a secret', async () => {
   const email = 'bob@example.com';
   const ends = [
     await piped(email, 'wrong password'),
