@@ -82,6 +82,7 @@ test('Ctrl-C while the service does not answer ends the command', async () => {
   const connected = once(silent, 'connection');
   const { port } = silent.address() as AddressInfo;
   const words = ['login', '--address', `127.0.0.1:${port}`, '--email', 'ann@example.com'];
+  const startedAt = performance.now();
   const { exitCode, stderr } = await runHere(words, {
     async *typed() {
       yield `${password}\r`;
@@ -92,6 +93,8 @@ test('Ctrl-C while the service does not answer ends the command', async () => {
     },
   });
   silent.close();
+  // Well before the deadline of the call, which would end the command as well.
+  expect(performance.now() - startedAt).toBeLessThan(8_000);
   expect({ exitCode, stderr }).toEqual({
     exitCode: 130,
     stderr: 'Password: \npostern: interrupted\nNothing was changed.\n',
