@@ -7,7 +7,6 @@ import type { Collectors } from './exposition.ts';
 const LOGIN = '/postern.v1.AuthService/Login';
 const REFRESH = '/postern.v1.AuthService/RefreshToken';
 const TOO_LARGE = ['MESSAGE_TOO_LARGE', 'METADATA_TOO_LARGE'];
-const REFUSED_LOGINS = ['INVALID_CREDENTIALS', 'SECOND_FACTOR_INVALID', 'PASSKEY_INVALID'];
 const REFUSED_REFRESHES = ['REFRESH_TOKEN_INVALID', 'REFRESH_TOKEN_EXPIRED', 'REFRESH_TOKEN_REVOKED'];
 
 /** Calls, refusals and durations of every method that was called. */
@@ -79,8 +78,7 @@ export function loginCollectors(counts: CallCounts, repeats: () => number): Coll
       const login = counts.of(LOGIN);
       return outcomes(login, {
         ok: successesOf(login),
-        challenged: refusalsOf(login, ['SECOND_FACTOR_REQUIRED']),
-        refused: refusalsOf(login, REFUSED_LOGINS),
+        refused: refusalsOf(login, ['INVALID_CREDENTIALS']),
         throttled: refusalsOf(login, ['LOGIN_RATE_LIMITED']),
         overloaded: refusalsOf(login, ['SERVER_OVERLOADED']),
       });

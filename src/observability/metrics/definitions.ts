@@ -47,7 +47,7 @@ export const metricDefinitions = {
   ),
   logins: counter(
     'postern_logins_total',
-    'Logins, by outcome: ok, challenged (the password was right, and a second factor is asked for), refused (wrong credentials), throttled (rate limit), overloaded (hashing queue full), malformed (invalid request) or failed (anything else).',
+    'Logins, by outcome: ok, refused (wrong credentials), throttled (rate limit), overloaded (hashing queue full), malformed (invalid request) or failed (anything else).',
     'outcome',
   ),
   refreshes: counter(
