@@ -1,6 +1,7 @@
 import type { ApiKeys } from './api-keys.ts';
 import type { Tokens } from './tokens.ts';
 import type { Settings } from '../config/load-settings.ts';
+import type { SecondFactorName } from '../domain/rejection.ts';
 import type { CallBudget } from '../domain/operation-call.ts';
 import { PageCursors } from '../domain/paging.ts';
 import { tokenRoomOf } from '../domain/claims/token-room.ts';
@@ -24,6 +25,8 @@ import { trustService } from '../services/trust/trust-service.ts';
 import { ConcurrencyLimit } from '../domain/concurrency/concurrency-limit.ts';
 import { LoginThrottle } from '../features/authentication/throttle/login-throttle.ts';
 import type { RootKey } from '../features/root-key/root-key.ts';
+import { PASSKEY_FAILURE_RATE, PASSKEY_LOGIN_LIMITS } from '../features/authentication/login-with-passkey.ts';
+import { Passkeys } from '../features/second-factors/passkeys.ts';
 import { TotpSecrets } from '../features/second-factors/totp-secrets.ts';
 import { SessionRotator } from '../features/sessions/session-rotator.ts';
 import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
@@ -66,6 +69,8 @@ export interface RpcParts {
   readonly onDamagedHash: (userId: string, damage: string) => void;
   /** Called for a factor whose secret does not open. */
   readonly onUnreadableFactor: (factorId: string, fault: string) => void;
+  /** Called for each second factor that was checked. */
+  readonly onProof: (kind: SecondFactorName, isRight: boolean) => void;
   /** Called when the keys of a trusted issuer could not be fetched. */
   readonly onIssuerKeysFault: (issuerId: string, fault: string) => void;
 }
@@ -92,6 +97,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const apiKeyMaking = {
     apiKeyDigests: apiKeys.digests,
     maxApiKeys: settings.maxApiKeys,
+    secondFactorRoles: settings.secondFactorRoles,
     audienceFor: (requested: string) => issuer.audienceFor(requested),
   };
   const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };
@@ -137,7 +143,11 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         onRepeat,
         onDamagedHash,
         onUnreadableFactor: parts.onUnreadableFactor,
+        onProof: parts.onProof,
         totpSecrets: new TotpSecrets(() => rootKey.derive('totp')),
+        passkeys: new Passkeys(settings.passkeys, (purpose) => rootKey.derive(purpose), nowMs),
+        passkeyLimiter: new KeyedLimiter(PASSKEY_LOGIN_LIMITS),
+        passkeyFailures: new KeyedRateLimiter(PASSKEY_FAILURE_RATE, () => performance.now()),
         exchange: {
           database,
           issuer,
@@ -194,6 +204,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         policy: parts.policy,
         verifyToken: (input) => verifyToken(extAuthzVerification, input),
         isTrustedProxy: networkMatcher(settings.trustedProxies),
+        nowMs,
       }),
     );
   };

@@ -50,6 +50,7 @@ export function composeTokens(
       // No token is signed before the clock has been compared with that of the database.
       signer: () => (clock.aheadMs === null ? null : (sharedSecretSigner ?? trust.keys().signer)),
       nowMs,
+      secondFactorRoles: settings.secondFactorRoles,
     }),
     verification: {
       verifier: new TokenVerifier({
@@ -62,6 +63,7 @@ export function composeTokens(
       }),
       trust,
       maxStalenessMs: settings.maxStalenessSeconds * 1000,
+      nowMs,
     },
     cache,
     /** The JWKS with its cache lifetime; null until keys are loaded. With a shared secret it is always empty. */

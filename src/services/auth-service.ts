@@ -11,6 +11,7 @@ import {
 } from '../features/authentication/password-reset/reset-password.ts';
 import { type RefreshDependencies, refreshToken } from '../features/authentication/refresh-session.ts';
 import { type RevokeDependencies, revokeToken } from '../features/authentication/revoke-token.ts';
+import { stepUp, type StepUpDependencies } from '../features/authentication/step-up.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
 import {
   type IssuedServiceToken,
@@ -27,6 +28,8 @@ import type { ServiceHandlers } from '../rpc/handlers.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import { ownApiKeys, type OwnApiKeyDependencies } from './own-api-keys.ts';
 import { ownFactors, type OwnFactorDependencies } from './own-factors.ts';
+import { type PasskeyDependencies, passkeys } from './passkeys.ts';
+import { stepUpProof } from './step-up-proof.ts';
 import { tokenSet } from './token-set.ts';
 import { verificationService } from './verification-service.ts';
 
@@ -38,9 +41,11 @@ export interface AuthDependencies
     RefreshDependencies,
     RevokeDependencies,
     ResetPasswordDependencies,
+    StepUpDependencies,
     ServiceTokenDependencies,
     OwnApiKeyDependencies,
-    OwnFactorDependencies {
+    OwnFactorDependencies,
+    PasskeyDependencies {
   readonly trust: TrustBundle;
   readonly exchange: ExchangeDependencies;
   readonly verification: VerifyDependencies;
@@ -74,11 +79,11 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
       await resetPassword(dependencies, { resetToken, newPassword }, call);
       return {};
     },
-    stepUp: notBuilt,
-    beginPasskeyRegistration: notBuilt,
-    finishPasskeyRegistration: notBuilt,
-    beginPasskeyLogin: notBuilt,
-    loginWithPasskey: notBuilt,
+    stepUp: async (request, call) => {
+      const step = { proof: stepUpProof(request), caller: callerOf(call) };
+      return tokenSet(await stepUp(dependencies, step, call));
+    },
+    ...passkeys(dependencies),
     getJwks: () => {
       const keySet = jwks();
       if (keySet === null) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
@@ -87,8 +92,8 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
   };
 }
 
-function loginInput({ email, password, audience, client, code }: LoginRequest): LoginInput {
-  return { email, password, audience, client, code };
+function loginInput({ email, password, audience, client, code, passkey }: LoginRequest): LoginInput {
+  return { email, password, audience, client, code, passkey };
 }
 
 /** A service account has no session and no refresh token: it requests a new access token with its secret. */
@@ -101,8 +106,4 @@ function exchangedTokenSet({ accessToken, expiresInSeconds, sessionId, userId }:
   const noRefreshToken = { refreshToken: '', refreshExpiresInSeconds: 0 };
   const ids = { sessionId: sessionId ?? '', userId: userId ?? '' };
   return tokenSet({ accessToken, expiresInSeconds, ...noRefreshToken, ...ids });
-}
-
-function notBuilt(): never {
-  throw new Error('not built');
 }

@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../../domain/audit-event.ts';
 import type { OperationCall } from '../../domain/operation-call.ts';
-import type { Rejection } from '../../domain/rejection.ts';
+import type { Rejection, SecondFactorName } from '../../domain/rejection.ts';
 import type { SecretDigests } from '../../crypto/keyed-digests.ts';
 import type { Transaction } from '../../database/database.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
@@ -9,30 +9,40 @@ import { listTotps, useTotpStep } from './factor-queries.ts';
 import { parsePresentedCode } from './recovery-code.ts';
 import { consumeRecoveryCode } from './recovery-code-queries.ts';
 import { matchingStep } from './totp.ts';
+import type { Passkeys } from './passkeys.ts';
+import { type PasskeyAnswer, provePasskey } from './prove-passkey.ts';
 import type { TotpSecrets } from './totp-secrets.ts';
 
 /** What a user shows as a second factor. */
-export type SecondFactorProof = { readonly kind: 'code'; readonly code: string };
+export type SecondFactorProof =
+  | { readonly kind: 'code'; readonly code: string }
+  | { readonly kind: 'passkey'; readonly answer: PasskeyAnswer };
 
 export interface SecondFactorDependencies {
   readonly totpSecrets: TotpSecrets;
+  readonly passkeys: Passkeys;
   /** Of the recovery codes. */
   readonly digests: SecretDigests;
   /** Unix time, ms. */
   readonly nowMs: () => number;
   /** Called for a factor whose secret does not open: only another factor or an administrator helps its user. */
   readonly onUnreadableFactor: (factorId: string, fault: string) => void;
+  /** Called for each factor that was checked, for the metrics. Not called for a code of neither form. */
+  readonly onProof: (kind: SecondFactorName, isRight: boolean) => void;
 }
 
 /** A refusal is a value, so that the transaction in which the wrong code was counted is committed. */
 export type ProvenFactor =
   | { readonly ok: true; readonly value: FactorUse }
-  | { readonly ok: false; readonly refusal: Extract<Rejection, { kind: 'second-factor-invalid' }> };
+  | {
+      readonly ok: false;
+      readonly refusal: Extract<Rejection, { kind: 'second-factor-invalid' | 'passkey-invalid' }>;
+    };
 
 export interface FactorUse {
   /** Null for a recovery code. */
   readonly factorId: string | null;
-  /** The methods of the proof, for `amr`: `otp` or `recovery`. */
+  /** The methods of the proof, for `amr`: `otp`, `recovery`, or `hwk` or `swk` of a passkey. */
   readonly amr: readonly string[];
 }
 
@@ -50,7 +60,7 @@ const REPORTED_FAILURES: readonly number[] = [3, MAX_CODE_FAILURES];
  * caller holds the lock on the user's row, so that wrong codes are counted one by one, and commits the transaction
  * whatever the result: otherwise wrong codes would not count.
  *
- * @throws Rejected `store-unavailable`
+ * @throws Rejected `passkeys-disabled`, `store-unavailable`
  */
 export async function requireSecondFactor(
   trx: Transaction,
@@ -58,12 +68,26 @@ export async function requireSecondFactor(
   { userId, proof }: { readonly userId: string; readonly proof: SecondFactorProof },
   call: OperationCall,
 ): Promise<ProvenFactor> {
+  const counted = (kind: SecondFactorName, proven: ProvenFactor) => {
+    dependencies.onProof(kind, proven.ok);
+    return proven;
+  };
+  if (proof.kind === 'passkey') {
+    const proven = await provePasskey(trx, dependencies.passkeys, proof.answer, userId);
+    return counted(
+      'passkey',
+      proven.ok ? { ok: true, value: { factorId: proven.value.factorId, amr: proven.value.amr } } : proven,
+    );
+  }
   const code = parsePresentedCode(proof.code);
   switch (code.kind) {
     case 'totp':
-      return proveTotp(trx, dependencies, { userId, code: code.code }, call);
+      return counted('totp', await proveTotp(trx, dependencies, { userId, code: code.code }, call));
     case 'recovery':
-      return proveRecoveryCode(trx, dependencies, { userId, code: code.code }, call);
+      return counted(
+        'recovery',
+        await proveRecoveryCode(trx, dependencies, { userId, code: code.code }, call),
+      );
     case 'malformed':
       // It cannot be right, so it is no guess.
       return refused('wrong', userId);

@@ -6,6 +6,7 @@ import {
 } from '../../../src/features/authentication/complete-login.ts';
 import { findLoginRecordById } from '../../../src/features/users/user-queries.ts';
 import { RootKey } from '../../../src/features/root-key/root-key.ts';
+import { Passkeys } from '../../../src/features/second-factors/passkeys.ts';
 import { TotpSecrets } from '../../../src/features/second-factors/totp-secrets.ts';
 import { SecretDigests } from '../../../src/crypto/keyed-digests.ts';
 import { masterKeyOf } from '../../../src/crypto/sealed-envelope.ts';
@@ -63,6 +64,8 @@ async function completedWith(code: string, sql: string) {
     totpSecrets: new TotpSecrets(() => rootKey.derive('totp')),
     digests: new SecretDigests((purpose) => rootKey.derive(purpose)),
     nowMs: Date.now,
+    passkeys: new Passkeys({ disabledBecause: 'not used' }, (purpose) => rootKey.derive(purpose), Date.now),
+    onProof: () => undefined,
     onUnreadableFactor: () => undefined,
   };
   const forgiven = { pair: Buffer.alloc(32), account: Buffer.alloc(32), knownSourceSeconds: 60 };
