@@ -28,6 +28,7 @@ import type { ServiceHandlers } from '../rpc/handlers.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import { ownApiKeys, type OwnApiKeyDependencies } from './own-api-keys.ts';
 import { ownFactors, type OwnFactorDependencies } from './own-factors.ts';
+import { type PasskeyDependencies, passkeys } from './passkeys.ts';
 import { stepUpProof } from './step-up-proof.ts';
 import { tokenSet } from './token-set.ts';
 import { verificationService } from './verification-service.ts';
@@ -43,7 +44,8 @@ export interface AuthDependencies
     StepUpDependencies,
     ServiceTokenDependencies,
     OwnApiKeyDependencies,
-    OwnFactorDependencies {
+    OwnFactorDependencies,
+    PasskeyDependencies {
   readonly trust: TrustBundle;
   readonly exchange: ExchangeDependencies;
   readonly verification: VerifyDependencies;
@@ -81,10 +83,7 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
       const step = { proof: stepUpProof(request), caller: callerOf(call) };
       return tokenSet(await stepUp(dependencies, step, call));
     },
-    beginPasskeyRegistration: notBuilt,
-    finishPasskeyRegistration: notBuilt,
-    beginPasskeyLogin: notBuilt,
-    loginWithPasskey: notBuilt,
+    ...passkeys(dependencies),
     getJwks: () => {
       const keySet = jwks();
       if (keySet === null) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
@@ -93,8 +92,8 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
   };
 }
 
-function loginInput({ email, password, audience, client, code }: LoginRequest): LoginInput {
-  return { email, password, audience, client, code };
+function loginInput({ email, password, audience, client, code, passkey }: LoginRequest): LoginInput {
+  return { email, password, audience, client, code, passkey };
 }
 
 /** A service account has no session and no refresh token: it requests a new access token with its secret. */
@@ -107,8 +106,4 @@ function exchangedTokenSet({ accessToken, expiresInSeconds, sessionId, userId }:
   const noRefreshToken = { refreshToken: '', refreshExpiresInSeconds: 0 };
   const ids = { sessionId: sessionId ?? '', userId: userId ?? '' };
   return tokenSet({ accessToken, expiresInSeconds, ...noRefreshToken, ...ids });
-}
-
-function notBuilt(): never {
-  throw new Error('not built');
 }
