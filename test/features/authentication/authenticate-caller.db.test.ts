@@ -63,6 +63,7 @@ async function answer(
     verifier,
     trust,
     maxStalenessMs: 600_000,
+    nowMs: Date.now,
     database: database.database,
     apiAudience: 'postern',
     secondFactorRoles,
