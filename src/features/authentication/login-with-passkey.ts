@@ -68,8 +68,9 @@ export async function loginWithPasskey(
   requireValid(rules, { ...input, client });
   dependencies.passkeys.relyingParty();
   const audience = dependencies.issuer.audienceFor(input.audience);
-  const loginCall = { ...call, origin: originOf(client, call.origin) };
-  const { origin } = loginCall;
+  const origin = originOf(client, call.origin);
+  // Like a login with a password it may wait long for others, so that each use of the database has its own budget.
+  const loginCall = { deadlineMs: call.deadlineMs, signal: call.signal, origin };
   const source = sourceOf(origin.address);
   const { passkeyFailures, passkeyLimiter } = dependencies;
   // Before anything is evaluated, so that concurrent attempts do not exceed the limit.

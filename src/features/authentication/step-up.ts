@@ -7,7 +7,7 @@ import {
 } from '../../domain/claims/authentication.ts';
 import { type OperationCall, withoutCancellation } from '../../domain/operation-call.ts';
 import { Rejected } from '../../domain/rejection.ts';
-import { isUuid, requireValid } from '../../domain/validation.ts';
+import { isUuid, nested, requireValid } from '../../domain/validation.ts';
 import type { Transaction } from '../../database/database.ts';
 import { passwordToCheckAtLogin } from '../../passwords/password-policy.ts';
 import type { SessionAuthentications } from '../../tokens/issue/session-authentications.ts';
@@ -17,6 +17,7 @@ import type { ForgivenAttempt } from '../sessions/open-session-queries.ts';
 import { issueRaised, type RaisedSession, raiseSession } from '../sessions/raise-session.ts';
 import { sessionEnded } from '../second-factors/authorize-factor-change.ts';
 import { presentedCode } from '../second-factors/factor.ts';
+import { passkeyAnswerRules } from '../second-factors/passkey-answer.ts';
 import { listSecondFactorNames } from '../second-factors/factor-queries.ts';
 import {
   requireSecondFactor,
@@ -51,14 +52,14 @@ interface SteppingUp {
  *
  * @throws Rejected `field-invalid`, `invalid-credentials`, `second-factor-required` (the password of a user who has a second
  *   factor), `second-factor-invalid`, `passkey-invalid`, `token-refused` (the session has ended), `login-rate-limited`,
- *   `claims-too-long`, `trust-stale`, `store-unavailable`, `server-overloaded`
+ *   `claims-too-long`, `passkeys-disabled`, `trust-stale`, `store-unavailable`, `server-overloaded`
  */
 export async function stepUp(
   dependencies: StepUpDependencies,
   { proof, caller }: { readonly proof: StepUpProof; readonly caller: Caller },
   call: OperationCall,
 ): Promise<IssuedTokens> {
-  requireValidProof(proof);
+  requireValidProof(dependencies, proof);
   const { id: userId, sessionId, claims } = caller;
   const isOwnSession = sessionId !== null && isUuid(sessionId) && isUuid(userId);
   const user = isOwnSession
@@ -74,10 +75,15 @@ export async function stepUp(
   return issueRaised(dependencies.issuer, verdict.value);
 }
 
-function requireValidProof(proof: StepUpProof): void {
+/** @throws Rejected `field-invalid`, `passkeys-disabled` */
+function requireValidProof({ passkeys }: Pick<StepUpDependencies, 'passkeys'>, proof: StepUpProof): void {
   if (proof.kind === 'password')
     requireValid({ password: passwordToCheckAtLogin }, { password: proof.password });
-  if (proof.kind === 'code') requireValid({ code: presentedCode }, { code: proof.code });
+  else if (proof.kind === 'code') requireValid({ code: presentedCode }, { code: proof.code });
+  else {
+    requireValid({ passkey: nested(passkeyAnswerRules) }, { passkey: proof.answer });
+    passkeys.relyingParty();
+  }
 }
 
 /** The password proves nothing that a session below `aal2` did not have, so it cannot raise the session of a user with a factor. */

@@ -78,9 +78,11 @@ export async function recordPasskeyUse(
   const { rowCount } = await prepared<{ rowCount: number }>(
     trx,
     'record-passkey-use',
-    `UPDATE factors SET sign_count = ?, backed_up = ?, last_used_at = clock_timestamp()
-     WHERE id = ? AND mac = ? AND confirmed_at IS NOT NULL AND (sign_count < ? OR (sign_count = 0 AND ? = 0))`,
-    [signCount, backedUp, id, Buffer.from(mac), signCount, signCount],
+    `UPDATE factors f SET sign_count = new.sign_count, backed_up = ?, last_used_at = clock_timestamp()
+     FROM (SELECT ?::bigint AS sign_count) new
+     WHERE f.id = ? AND f.mac = ? AND f.confirmed_at IS NOT NULL
+       AND (f.sign_count < new.sign_count OR (f.sign_count = 0 AND new.sign_count = 0))`,
+    [backedUp, signCount, id, Buffer.from(mac)],
   );
   return rowCount > 0;
 }

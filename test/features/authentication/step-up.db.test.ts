@@ -12,6 +12,14 @@ import {
   totpOf,
   wrongTotpOf,
 } from '../../support/second-factors.ts';
+import {
+  addPasskey,
+  assertionOf,
+  beginLogin,
+  PASSKEY_ORIGIN,
+  passkeyEnvironment,
+} from '../../support/passkeys.ts';
+import { SoftwareAuthenticator } from '../../support/software-authenticator.ts';
 import { forgetAuthentication, storeAuthentication } from '../../support/session-level.ts';
 import { testCall } from '../../support/test-call.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
@@ -29,7 +37,7 @@ let count = 0;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  const settings = { POSTERN_SECOND_FACTOR_ROLES: 'operator' };
+  const settings = { ...passkeyEnvironment, POSTERN_SECOND_FACTOR_ROLES: 'operator' };
   service = await startTestService(settings, database);
   second = await startTestService(settings, database);
 });
@@ -213,6 +221,22 @@ describe('M28 a user with a second factor', () => {
     expect(verdicts).toContain('LOGIN_RATE_LIMITED');
     await database.query('DELETE FROM login_throttle');
     await database.query('DELETE FROM code_failures');
+  });
+
+  test('raises the session by a passkey, whose challenge works once', async () => {
+    const authenticator = new SoftwareAuthenticator({ origin: PASSKEY_ORIGIN });
+    const code = totpOf(factor.secret);
+    const first = await service.call('postern.v1.AuthService/Login', { email, password, code });
+    const own = first.response as unknown as Tokens;
+    await addPasskey(service, own.access_token, authenticator);
+    const { access_token } = await lowered(own);
+    const passkey = assertionOf(authenticator, await beginLogin(service));
+    const { response } = await stepUp(access_token, { passkey });
+    expect(await claimsOf(response?.['access_token'])).toMatchObject({ acr: 'aal2', amr: ['hwk'] });
+    const again = await stepUp(access_token, { passkey }, second);
+    expect(verdictOf(again)).toBe('PASSKEY_INVALID');
+    const malformed = await stepUp(access_token, { passkey: { ...passkey, credential_json: '' } });
+    expect(malformed.reason).toBe('FIELD_INVALID');
   });
 
   test('a session that another instance has ended is not raised, and the code is not used up', async () => {
