@@ -88,7 +88,7 @@ export function authenticationOf({
   acr,
   amr,
   authenticatedAtSeconds,
-}: Pick<VerifiedClaims, 'acr' | 'amr' | 'authenticatedAtSeconds'>): Authentication | null {
+}: Omit<Authentication, 'acr'> & { readonly acr: string | null }): Authentication | null {
   const level = authenticationLevels.find((name) => name === acr);
   return level === undefined ? null : { acr: level, amr, authenticatedAtSeconds };
 }
