@@ -118,7 +118,7 @@ function printPending({ factorId, secret, otpauthUri, expiresAt }: TotpEnrolment
     });
   else printLines([factorId, secret.reveal(), otpauthUri.reveal()]);
   printNotice(
-    `The factor is not confirmed yet. Until ${expires}, give a code of it on standard input to: postern user enrol-totp --confirm ${factorId}`,
+    `The factor is not confirmed yet. Until ${expires}, run the command for the same user with --confirm ${factorId} and a code of it on standard input.`,
   );
 }
 
