@@ -134,7 +134,8 @@ export async function startService(
     const apiKeys = composeApiKeys({ settings, rootKey, tokens, database, trustDatabase });
     cleanups.push(() => apiKeys.uses.stop());
     const verification = { ...tokens.verification, verifyApiKey: apiKeys.verify };
-    const authentication = { ...verification, database, apiAudience: tokens.apiAudience };
+    const { secondFactorRoles } = settings;
+    const authentication = { ...verification, database, apiAudience: tokens.apiAudience, secondFactorRoles };
     const masterKeys = loadMasterKeys(settings);
     const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
     const keys = keyPolicy
@@ -233,6 +234,7 @@ export async function startService(
         log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable'),
       onUnreadableFactor: (factorId, fault) =>
         log.warn({ factor_id: factorId, detail: fault }, 'stored-factor-unreadable'),
+      onProof: (kind, isRight) => (counts.secondFactors[kind][isRight ? 'ok' : 'refused'] += 1),
       onIssuerKeysFault: (issuerId, fault) => warnOfIssuerKeys(`issuer ${issuerId}: ${fault}`),
     });
     const auditWriter = new AuditWriter(database);

@@ -131,6 +131,19 @@ test('T26 doctor names users whose tokens have no room after a change of the set
   expect(stdout).toContain(String(((await listed('wide@example.com')) as { id: string } | undefined)?.id));
 });
 
+test('T26 doctor names users whose tokens have no room for a level', async () => {
+  await create('full@example.com', '--external-id', 'x'.repeat(220), '--role', 'reader');
+  const settings = {
+    POSTERN_ALGORITHM: 'RS256',
+    POSTERN_ISSUER: 'https://auth.example/'.padEnd(210, 'i'),
+    POSTERN_INSECURE: 'on',
+  };
+  expect((await postern(['doctor', '--json'])).stdout).not.toContain('acr and auth_time');
+  const { stdout } = await postern(['doctor', '--json'], '', settings);
+  expect(stdout).toMatch(/1 user has roles and an external id beside which acr and auth_time do not fit/);
+  expect(stdout).toContain(String(((await listed('full@example.com')) as { id: string } | undefined)?.id));
+});
+
 test('T26 doctor names service accounts whose name has no room in their tokens, for any audience at the moment', async () => {
   const roles = Array.from({ length: 16 }, (_, index) => String.fromCharCode(97 + index).repeat(10));
   const name = 'n'.repeat(64);

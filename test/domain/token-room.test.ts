@@ -3,8 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
+import { type Authentication, raisedAuthentication } from '../../src/domain/claims/authentication.ts';
 import { leaveRoomForRoles, userRoles } from '../../src/domain/roles.ts';
 import {
+  LEVEL_CLAIMS_BYTES,
   MAX_ISSUED_TOKEN_BYTES,
   serviceTokenRoomOf,
   tokenRoomOf,
@@ -39,6 +41,27 @@ const names = fc
   }))
   .filter(({ issuer, audience }) => leaveRoomForRoles(issuer, [audience]));
 
+/** Of a session that began with a password or a passkey, after some proofs of second factors. */
+const authentications = fc
+  .tuple(
+    fc.constantFrom(['pwd'], ['hwk', 'mfa'], ['swk', 'mfa']),
+    fc.array(fc.constantFrom('otp', 'recovery', 'hwk', 'swk'), { minLength: 1, maxLength: 6 }),
+  )
+  .map(([first, proofs]) =>
+    proofs.reduce<Authentication>(({ amr }, method) => raisedAuthentication(amr, [method], 1_800_000_000.9), {
+      acr: 'aal2',
+      amr: first,
+      authenticatedAtSeconds: null,
+    }),
+  );
+
+function claimsOf(token: string): Record<string, unknown> {
+  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<
+    string,
+    unknown
+  >;
+}
+
 describe.each(modes)('T26 with %s', (mode) => {
   const subject = verifierUnderTest(mode);
   const roomOf = ({ issuer, audience }: typeof usual) =>
@@ -64,6 +87,35 @@ describe.each(modes)('T26 with %s', (mode) => {
       else expect(length).toBeGreaterThan(MAX_ISSUED_TOKEN_BYTES - 4);
     });
     // A signature of RS256 takes ten times as long as the others.
+    await fc.assert(property, { numRuns: mode === 'RS256' ? 60 : 300 });
+  });
+
+  test('whoever is accepted gets a token at every level: what has no room is left out, amr first', async () => {
+    const property = fc.asyncProperty(
+      roles,
+      externalIds,
+      names,
+      authentications,
+      async (own, externalId, name, authentication) => {
+        const user = { roles: own, externalId };
+        fc.pre(fits(name, user));
+        const { issue } = await subject;
+        const ids = { subject: randomUUID(), sessionId: randomUUID() };
+        const token = await issue({ ...ids, ...name, ...user, authentication });
+        expect(token.length).toBeLessThanOrEqual(MAX_ISSUED_TOKEN_BYTES);
+        const { acr, amr, auth_time, ...claims } = claimsOf(token);
+        expect(claims).toMatchObject({ roles: own, external_id: externalId });
+        const left =
+          roomOf(name) - JSON.stringify(own).length - Buffer.byteLength(JSON.stringify(externalId)) - 15;
+        const { authenticatedAtSeconds } = authentication;
+        const hasLevel = left >= LEVEL_CLAIMS_BYTES;
+        expect([acr, auth_time]).toEqual(
+          hasLevel ? [authentication.acr, authenticatedAtSeconds] : [undefined, undefined],
+        );
+        const amrBytes = ',"amr":'.length + JSON.stringify(authentication.amr).length;
+        expect(amr).toEqual(left >= LEVEL_CLAIMS_BYTES + amrBytes ? authentication.amr : undefined);
+      },
+    );
     await fc.assert(property, { numRuns: mode === 'RS256' ? 60 : 300 });
   });
 

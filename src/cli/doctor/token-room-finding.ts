@@ -3,12 +3,12 @@ import type { Database } from '../../database/database.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
 import { MAX_ISSUED_TOKEN_BYTES, serviceTokenRoomOf, tokenRoomOf } from '../../domain/claims/token-room.ts';
 import { countNamesBeyondTokenRoom } from '../../features/service-accounts/service-account-queries.ts';
-import { countUsersBeyondTokenRoom } from '../../features/users/user-queries.ts';
+import { type CountedUsers, countUsersBeyondTokenRoom } from '../../features/users/user-queries.ts';
 import { withAddedAudiences } from '../open/token-room.ts';
 import { faultOf, type Finding } from './finding.ts';
 
 /**
- * Checks that a token fits every user with an external id, and the name of every service account. It did fit the user under
+ * Checks that a token fits every user, with the claims of a level, and the name of every service account. It did fit the user under
  * the settings under which the user was stored; a longer issuer or audience, or another algorithm, may leave too little
  * room (T26).
  */
@@ -24,18 +24,17 @@ export async function tokenRoomFindings(
     const accounts = await database.run(budget, (db) =>
       countNamesBeyondTokenRoom(db, serviceTokenRoomOf(current)),
     );
-    return [...userFindings(users), ...accountFindings(accounts)];
+    return [
+      ...userFindings(users.withoutToken),
+      ...levelFindings(users.withoutLevel),
+      ...accountFindings(accounts),
+    ];
   } catch (error) {
     return [faultOf('database', error)];
   }
 }
 
-interface Beyond {
-  readonly count: number;
-  readonly firstId: string | null;
-}
-
-function userFindings({ count, firstId }: Beyond): Finding[] {
+function userFindings({ count, firstId }: CountedUsers): Finding[] {
   if (count === 0) return [];
   return [
     {
@@ -47,7 +46,19 @@ function userFindings({ count, firstId }: Beyond): Finding[] {
   ];
 }
 
-function accountFindings({ count, firstId }: Beyond): Finding[] {
+function levelFindings({ count, firstId }: CountedUsers): Finding[] {
+  if (count === 0) return [];
+  return [
+    {
+      check: 'settings',
+      verdict: 'warning',
+      message: `${count} ${count === 1 ? 'user has' : 'users have'} roles and an external id beside which acr and auth_time do not fit into a token of ${MAX_ISSUED_TOKEN_BYTES} bytes: no second factor counts for them where one is required; one is ${String(firstId)}`,
+      advice: 'Give them fewer roles, shorten POSTERN_ISSUER or the longest audience, or use ES256.',
+    },
+  ];
+}
+
+function accountFindings({ count, firstId }: CountedUsers): Finding[] {
   if (count === 0) return [];
   return [
     {

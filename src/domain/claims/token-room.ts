@@ -21,6 +21,12 @@ interface RoomSettings {
 /** The JSON of a user's claims without `external_id` and without the values of issuer, audience and roles. */
 const OTHER_CLAIMS_BYTES = 205;
 
+/**
+ * The claims of a level, which have no room of their own: the roles and `external_id` of users who were stored before there were levels
+ * must still fit. They are left out where they do not fit.
+ */
+export const LEVEL_CLAIMS_BYTES = ',"acr":"aal2","auth_time":1800000000'.length;
+
 /** `,"external_id":""` */
 export const EXTERNAL_ID_MEMBER_BYTES = 17;
 

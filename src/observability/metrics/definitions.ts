@@ -47,8 +47,24 @@ export const metricDefinitions = {
   ),
   logins: counter(
     'postern_logins_total',
-    'Logins, by outcome: ok, challenged (the password was right, and a second factor is asked for), refused (wrong credentials), throttled (rate limit), overloaded (hashing queue full), malformed (invalid request) or failed (anything else).',
+    'Logins with a password or a passkey, by outcome: ok, challenged (right password, and a second factor is required), refused (wrong credentials), throttled (rate limit), overloaded (hashing queue full), malformed (invalid request) or failed (anything else).',
     'outcome',
+  ),
+  stepUps: counter(
+    'postern_step_ups_total',
+    'Calls of StepUp, by outcome: ok, refused (wrong credentials), throttled (rate limit), malformed (invalid request) or failed (anything else).',
+    'outcome',
+  ),
+  secondFactors: counter(
+    'postern_second_factors_total',
+    'Second factors that were checked in Login and StepUp, by kind (totp, recovery or passkey) and outcome: ok, or refused (wrong, too old or used). Logins with a passkey alone count only in postern_logins_total.',
+    'kind',
+    'outcome',
+  ),
+  factorChanges: counter(
+    'postern_factor_changes_total',
+    'Changes of second factors by RPC, by change: totp-added, passkey-added, deleted, reset (by an administrator) or recovery-codes-replaced.',
+    'change',
   ),
   refreshes: counter(
     'postern_refreshes_total',

@@ -65,6 +65,7 @@ async function completedWith(code: string, sql: string) {
     passkeys: new Passkeys({ disabledBecause: 'not used' }, (purpose) => rootKey.derive(purpose), Date.now),
     digests: new SecretDigests((purpose) => rootKey.derive(purpose)),
     nowMs: Date.now,
+    onProof: () => undefined,
     onUnreadableFactor: () => undefined,
   };
   const forgiven = { pair: Buffer.alloc(32), account: Buffer.alloc(32), knownSourceSeconds: 60 };
