@@ -184,19 +184,21 @@ test('D22 only the transaction that counts an attempt ends without waiting for t
   expect(opened).toEqual({ synchronous_commit: 'on' });
 });
 
-describe('postern_open_session_1', () => {
+describe('postern_open_session_2', () => {
   const users = fc.record({
     exists: fc.boolean(),
     disabled: fc.boolean(),
     hash: maybe(fc.constantFrom('one', 'two')),
     expected: maybe(fc.constantFrom('one', 'two')),
     stronger: maybe(fc.constant('three')),
+    factor: maybe(fc.constantFrom('pending', 'confirmed')),
+    acr: fc.constantFrom('aal1' as const, 'aal2' as const),
   });
 
-  test('changes nothing but for a user who is enabled and has the hash that was compared', async () => {
+  test('M02 changes nothing but for a user who is enabled, has the hash that was compared and has shown a factor if there is one', async () => {
     const email = 'bob@example.com';
     await fc.assert(
-      fc.asyncProperty(users, async ({ exists, disabled, hash, expected, stronger }) => {
+      fc.asyncProperty(users, async ({ exists, disabled, hash, expected, stronger, factor, acr }) => {
         const id = randomUUID();
         await query('DELETE FROM sessions');
         await query('DELETE FROM users WHERE email = $1', [email]);
@@ -205,10 +207,23 @@ describe('postern_open_session_1', () => {
             `INSERT INTO users (id, email, password_hash, disabled_at) VALUES ($1, $2, $3, CASE WHEN $4 THEN now() END)`,
             [id, email, hash, disabled],
           );
+          await query(
+            `INSERT INTO factors (id, user_id, kind, name, sealed_secret, confirmed_at, pending_until)
+             SELECT $1, $2, 'totp', 'phone', '\\x00', CASE WHEN $3 = 'confirmed' THEN now() END,
+                    CASE WHEN $3 = 'pending' THEN now() END
+             WHERE $3::text IS NOT NULL`,
+            [randomUUID(), id, factor],
+          );
         }
-        const opening = openingOf(id, { expectedHash: expected, strongerHash: stronger });
+        const plain = openingOf(id, { expectedHash: expected, strongerHash: stronger });
+        const { session } = plain;
+        const opening = {
+          ...plain,
+          session: { ...session, authentication: { ...session.authentication, acr } },
+        };
         const { outcome } = await database.run(testCall(), (db) => insertSession(db, opening));
-        const changed = hash === expected ? 'opened' : 'hash-changed';
+        const isAsked = factor === 'confirmed' && acr === 'aal1';
+        const changed = hash === expected ? (isAsked ? 'second-factor-required' : 'opened') : 'hash-changed';
         expect(outcome).toBe(exists ? (disabled ? 'disabled' : changed) : 'unknown-user');
         const [left] = await query(
           `SELECT (SELECT count(*)::int FROM sessions WHERE user_id = $1) AS sessions,
@@ -224,7 +239,7 @@ describe('postern_open_session_1', () => {
           hash: isOpen ? (stronger ?? kept) : kept,
         });
       }),
-      { numRuns: 60 },
+      { numRuns: 150 },
     );
   });
 
