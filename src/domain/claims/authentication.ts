@@ -1,5 +1,3 @@
-import type { VerifiedClaims } from './claims.ts';
-
 /**
  * The levels of a session (claim `acr`), the lowest first, with the names of NIST SP 800-63B: `aal2` when a second factor or a
  * passkey that verified its user was used.
@@ -14,6 +12,13 @@ export interface Authentication {
   /** Methods (RFC 8176): `pwd`, `otp`, `hwk`, `swk`, `mfa`, and `recovery`. Empty when it is not known. */
   readonly amr: readonly string[];
   /** Unix time in seconds of the last proof; null when it is not known. */
+  readonly authenticatedAtSeconds: number | null;
+}
+
+/** What the claims of a token say about it; `acr` may be any text. */
+interface ClaimedAuthentication {
+  readonly acr: string | null;
+  readonly amr: readonly string[];
   readonly authenticatedAtSeconds: number | null;
 }
 
@@ -84,7 +89,7 @@ export function authenticationOf({
   acr,
   amr,
   authenticatedAtSeconds,
-}: Pick<VerifiedClaims, 'acr' | 'amr' | 'authenticatedAtSeconds'>): Authentication | null {
+}: ClaimedAuthentication): Authentication | null {
   const level = authenticationLevels.find((name) => name === acr);
   return level === undefined ? null : { acr: level, amr, authenticatedAtSeconds };
 }
@@ -118,7 +123,7 @@ export function raisedAuthentication(
  * @param nowSeconds Unix time, fractions allowed
  */
 export function authenticationFault(
-  { acr, authenticatedAtSeconds }: Pick<VerifiedClaims, 'acr' | 'authenticatedAtSeconds'>,
+  { acr, authenticatedAtSeconds }: Pick<ClaimedAuthentication, 'acr' | 'authenticatedAtSeconds'>,
   { minAcr, maxAuthAgeSeconds }: AuthenticationRequirement,
   nowSeconds: number,
 ): string | null {

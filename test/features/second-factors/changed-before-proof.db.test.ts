@@ -62,6 +62,7 @@ async function completedWith(code: string, sql: string) {
     policy: { lifetimeSeconds: 600, idleSeconds: 600, graceSeconds: 30, accessTokenSeconds: 60, perUser: 5 },
     trust: { revoke: () => undefined } as unknown as CompleteLoginDependencies['trust'],
     totpSecrets: new TotpSecrets(() => rootKey.derive('totp')),
+    passkeys: new Passkeys({ disabledBecause: 'not used' }, (purpose) => rootKey.derive(purpose), Date.now),
     digests: new SecretDigests((purpose) => rootKey.derive(purpose)),
     nowMs: Date.now,
     passkeys: new Passkeys({ disabledBecause: 'not used' }, (purpose) => rootKey.derive(purpose), Date.now),
