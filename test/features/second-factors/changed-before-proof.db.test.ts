@@ -65,7 +65,6 @@ async function completedWith(code: string, sql: string) {
     passkeys: new Passkeys({ disabledBecause: 'not used' }, (purpose) => rootKey.derive(purpose), Date.now),
     digests: new SecretDigests((purpose) => rootKey.derive(purpose)),
     nowMs: Date.now,
-    passkeys: new Passkeys({ disabledBecause: 'not used' }, (purpose) => rootKey.derive(purpose), Date.now),
     onProof: () => undefined,
     onUnreadableFactor: () => undefined,
   };
