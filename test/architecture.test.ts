@@ -32,6 +32,7 @@ const layers = [
   ['features/root-key/', 'features/signing-keys/'],
   ['features/service-accounts/'],
   ['features/users/'],
+  ['features/second-factors/'],
   ['features/api-keys/'],
   ['features/token-exchange/'],
   ['features/workloads/'],

@@ -231,6 +231,8 @@ export async function startService(
       onRepeat: () => (counts.repeats += 1),
       onDamagedHash: (userId, damage) =>
         log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable'),
+      onUnreadableFactor: (factorId, fault) =>
+        log.warn({ factor_id: factorId, detail: fault }, 'stored-factor-unreadable'),
       onIssuerKeysFault: (issuerId, fault) => warnOfIssuerKeys(`issuer ${issuerId}: ${fault}`),
     });
     const auditWriter = new AuditWriter(database);

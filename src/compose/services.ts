@@ -24,6 +24,7 @@ import { trustService } from '../services/trust/trust-service.ts';
 import { ConcurrencyLimit } from '../domain/concurrency/concurrency-limit.ts';
 import { LoginThrottle } from '../features/authentication/throttle/login-throttle.ts';
 import type { RootKey } from '../features/root-key/root-key.ts';
+import { TotpSecrets } from '../features/second-factors/totp-secrets.ts';
 import { SessionRotator } from '../features/sessions/session-rotator.ts';
 import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
 import { networkMatcher } from '../net/cidr.ts';
@@ -63,6 +64,8 @@ export interface RpcParts {
   readonly onRepeat: () => void;
   /** Called for a stored password hash that cannot be read. */
   readonly onDamagedHash: (userId: string, damage: string) => void;
+  /** Called for a factor whose secret does not open. */
+  readonly onUnreadableFactor: (factorId: string, fault: string) => void;
   /** Called when the keys of a trusted issuer could not be fetched. */
   readonly onIssuerKeysFault: (issuerId: string, fault: string) => void;
 }
@@ -133,6 +136,8 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         nowMs,
         onRepeat,
         onDamagedHash,
+        onUnreadableFactor: parts.onUnreadableFactor,
+        totpSecrets: new TotpSecrets(() => rootKey.derive('totp')),
         exchange: {
           database,
           issuer,

@@ -62,6 +62,14 @@ export class SecretDigests {
     return this.#digest('outside subject', `${issuerId} ${subject}`);
   }
 
+  /**
+   * The digest of a recovery code, 32 bytes. The user is part of it, so that an attacker who can write to the database cannot
+   * give a user a code of his own.
+   */
+  ofRecoveryCode(userId: string, code: string): Buffer {
+    return this.#digest('recovery code', `${userId} ${code}`);
+  }
+
   /** The digest of a password reset token, 32 bytes. */
   ofResetToken(token: string): Buffer {
     return this.#digest(kinds.reset.purpose, token);

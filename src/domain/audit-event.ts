@@ -53,6 +53,7 @@ export const auditActions = [
   'factor.delete',
   'factor.read',
   'factor.reset',
+  'factor.wrong-codes',
   'recovery-codes.replace',
   'recovery-code.use',
 ] as const;

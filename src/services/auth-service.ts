@@ -22,11 +22,12 @@ import {
   type ExchangeDependencies,
   exchangeToken,
 } from '../features/token-exchange/exchange-token.ts';
-import type { IssuedTokens } from '../features/sessions/access-token-issuer.ts';
 import { callerOf } from '../rpc/call.ts';
 import type { ServiceHandlers } from '../rpc/handlers.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import { ownApiKeys, type OwnApiKeyDependencies } from './own-api-keys.ts';
+import { ownFactors, type OwnFactorDependencies } from './own-factors.ts';
+import { tokenSet } from './token-set.ts';
 import { verificationService } from './verification-service.ts';
 
 /** The dependencies of all operations of AuthService. */
@@ -38,7 +39,8 @@ export interface AuthDependencies
     RevokeDependencies,
     ResetPasswordDependencies,
     ServiceTokenDependencies,
-    OwnApiKeyDependencies {
+    OwnApiKeyDependencies,
+    OwnFactorDependencies {
   readonly trust: TrustBundle;
   readonly exchange: ExchangeDependencies;
   readonly verification: VerifyDependencies;
@@ -63,6 +65,7 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
     exchangeToken: async (request, call) =>
       exchangedTokenSet(await exchangeToken(dependencies.exchange, request, call)),
     ...ownApiKeys(dependencies),
+    ...ownFactors(dependencies),
     changePassword: async ({ currentPassword, newPassword }, call) => {
       const change = { currentPassword, newPassword, caller: callerOf(call) };
       return tokenSet(await changePassword(dependencies, change, call));
@@ -72,11 +75,6 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
       return {};
     },
     stepUp: notBuilt,
-    enrolTotp: notBuilt,
-    confirmFactor: notBuilt,
-    listFactors: notBuilt,
-    deleteFactor: notBuilt,
-    replaceRecoveryCodes: notBuilt,
     beginPasskeyRegistration: notBuilt,
     finishPasskeyRegistration: notBuilt,
     beginPasskeyLogin: notBuilt,
@@ -89,20 +87,8 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
   };
 }
 
-function loginInput({ email, password, audience, client }: LoginRequest): LoginInput {
-  return { email, password, audience, client };
-}
-
-function tokenSet(tokens: IssuedTokens): TokenSet {
-  return {
-    accessToken: tokens.accessToken,
-    tokenType: 'bearer',
-    expiresIn: tokens.expiresInSeconds,
-    refreshToken: tokens.refreshToken,
-    refreshExpiresIn: tokens.refreshExpiresInSeconds,
-    sessionId: tokens.sessionId,
-    userId: tokens.userId,
-  };
+function loginInput({ email, password, audience, client, code }: LoginRequest): LoginInput {
+  return { email, password, audience, client, code };
 }
 
 /** A service account has no session and no refresh token: it requests a new access token with its secret. */

@@ -37,6 +37,27 @@ export function passwordAuthentication(nowSeconds: number): Authentication {
 }
 
 /**
+ * The authentication of a session whose user has proven a second factor. `amr` has the methods of this proof beside the password;
+ * those of an earlier second factor are left out, so that they do not look as fresh as `auth_time`. A session that a passkey
+ * alone has opened keeps its methods, since the level is theirs.
+ *
+ * @param current `amr` of the session
+ * @param methods those of the proof
+ */
+export function raisedAuthentication(
+  current: readonly string[],
+  methods: readonly string[],
+  nowSeconds: number,
+): Authentication {
+  const kept = current.includes('mfa') ? current : current.filter((method) => method === 'pwd');
+  return {
+    acr: 'aal2',
+    amr: [...new Set([...kept, ...methods])],
+    authenticatedAtSeconds: Math.floor(nowSeconds),
+  };
+}
+
+/**
  * Why a valid token does not satisfy a requirement, in one line that says what to do, or null. A token without the claim that
  * is required does not satisfy it.
  *

@@ -1,19 +1,24 @@
 import type { AuditEvent } from '../../domain/audit-event.ts';
-import type { OperationCall } from '../../domain/operation-call.ts';
+import { type OperationCall, withoutCancellation } from '../../domain/operation-call.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import type { Database, Transaction } from '../../database/database.ts';
 import type { RefreshTokens } from '../../tokens/issue/refresh-token-codec.ts';
-import type { Authentication } from '../../domain/claims/authentication.ts';
+import { type Authentication, raisedAuthentication } from '../../domain/claims/authentication.ts';
 import type { SessionAuthentications } from '../../tokens/issue/session-authentications.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { AccessTokenIssuer, IssuedTokens } from '../sessions/access-token-issuer.ts';
 import { openSession, type Queryable, type SessionRequest } from '../sessions/open-session.ts';
 import type { SessionPolicy } from '../sessions/session-policy.ts';
+import {
+  requireSecondFactor,
+  type SecondFactorDependencies,
+  type SecondFactorProof,
+} from '../second-factors/second-factor-proof.ts';
 import type { CheckedPassword } from './check-password.ts';
-import { type EvaluatedLogin, invalidCredentials } from './login-verdict.ts';
+import { type EvaluatedLogin, invalidCredentials, type SecondFactorRefused } from './login-verdict.ts';
 
-export interface CompleteLoginDependencies {
+export interface CompleteLoginDependencies extends SecondFactorDependencies {
   readonly database: Database;
   readonly issuer: AccessTokenIssuer;
   readonly refreshTokens: () => RefreshTokens;
@@ -24,8 +29,10 @@ export interface CompleteLoginDependencies {
 
 export interface LoginCompletion extends Pick<CheckedPassword, 'user' | 'forgiven'> {
   readonly audience: string;
-  /** Of level `aal2` only when a second factor of the user was right. */
+  /** How the user has proven who they are so far. Of level `aal2` only when that included a second factor. */
   readonly authentication: Authentication;
+  /** Looked at only for a user who has a second factor, below level `aal2`. Default: null, for none. */
+  readonly proof?: SecondFactorProof | null;
   readonly action: Extract<AuditEvent['action'], 'login' | 'password.change'>;
   /** Replaces the stored hash when the session opens; null to keep it. */
   readonly strongerHash: string | null;
@@ -44,53 +51,116 @@ export interface LoginCompletion extends Pick<CheckedPassword, 'user' | 'forgive
  */
 export async function completeLogin(
   dependencies: CompleteLoginDependencies,
-  { user, forgiven, audience, authentication, action, strongerHash, change }: LoginCompletion,
+  completion: LoginCompletion,
   call: OperationCall,
 ): Promise<EvaluatedLogin<IssuedTokens> | 'hash-changed'> {
-  const { database, issuer, refreshTokens, authentications, policy, trust } = dependencies;
+  const { issuer, trust } = dependencies;
+  const { user, audience } = completion;
   issuer.requireRoom({ ...user, audience });
-  const userId = user.id;
-  const request: SessionRequest = {
-    userId,
-    audience,
-    authentication,
-    action,
-    expectedHash: user.passwordHash,
-    strongerHash,
-    forgiven,
-  };
-  const open = (db: Queryable) =>
-    openSession(
-      db,
-      { refreshTokens: refreshTokens(), authentications: authentications(), policy },
-      request,
-      call.origin,
-    );
-  const opened = change
-    ? await database.transaction(call, async (trx) => {
-        const session = await open(trx);
-        if (session.outcome !== 'opened') return session;
-        const revoked = await change(trx, session.sessionId);
-        return { ...session, revocations: [...session.revocations, ...revoked] };
-      })
-    : await database.run(call, open);
-  if (opened.outcome === 'hash-changed') return opened.outcome;
-  if (opened.outcome === 'second-factor-required') {
-    const { factors } = opened;
-    const subject = { target: { type: 'user', id: userId } } as const;
-    throw new Rejected({ kind: 'second-factor-required', factors, subject });
+  const opened = await open(dependencies, completion, call);
+  switch (opened.outcome) {
+    case 'hash-changed':
+      return opened.outcome;
+    case 'unknown-user':
+    case 'disabled':
+      return invalidCredentials(opened.outcome, user.id);
+    case 'second-factor-required': {
+      const subject = { target: { type: 'user', id: user.id } } as const;
+      const { factors } = opened;
+      throw new Rejected({ kind: 'second-factor-required', factors, subject, origin: call.origin });
+    }
+    case 'second-factor-refused':
+      return { ok: false, refusal: opened.refusal };
+    case 'opened':
+      break;
+    default:
+      return opened satisfies never;
   }
-  if (opened.outcome !== 'opened') return invalidCredentials(opened.outcome, userId);
   const { revocations, sessionId, roles, externalId, refreshToken, refreshExpiresInSeconds } = opened;
   trust.revoke(revocations);
   const { token, expiresInSeconds } = await issuer.issueToUser({
-    userId,
+    userId: user.id,
     sessionId,
     externalId,
     roles,
     audience,
-    authentication,
+    authentication: opened.authentication,
   });
-  const tokens = { refreshToken, refreshExpiresInSeconds, sessionId, userId };
+  const tokens = { refreshToken, refreshExpiresInSeconds, sessionId, userId: user.id };
   return { ok: true, value: { accessToken: token, expiresInSeconds, ...tokens } };
+}
+
+type Opening =
+  | Awaited<ReturnType<typeof openSession>>
+  | { readonly outcome: 'second-factor-refused'; readonly refusal: SecondFactorRefused };
+
+async function open(
+  dependencies: CompleteLoginDependencies,
+  completion: LoginCompletion,
+  call: OperationCall,
+): Promise<Opening> {
+  const { database } = dependencies;
+  const { change, proof = null, authentication } = completion;
+  const openAt = openingOf(dependencies, completion, call);
+  if (change) {
+    return database.transaction(call, async (trx) => {
+      const session = await openAt(trx, authentication);
+      if (session.outcome !== 'opened') return session;
+      const revoked = await change(trx, session.sessionId);
+      return { ...session, revocations: [...session.revocations, ...revoked] };
+    });
+  }
+  const opened = await database.run(call, (db) => openAt(db, authentication));
+  if (opened.outcome !== 'second-factor-required' || proof === null) return opened;
+  // Without cancellation: the caller could otherwise cause a wrong code that is evaluated and not counted.
+  return database.transaction(withoutCancellation(call), (trx) =>
+    proveAndOpen(trx, dependencies, { ...completion, proof, openAt }, call),
+  );
+}
+
+/** Nothing is used up when the session is refused for another reason: the first refusal holds the lock on the user. */
+async function proveAndOpen(
+  trx: Transaction,
+  dependencies: CompleteLoginDependencies,
+  { user, authentication, proof, openAt }: LoginCompletion & ProvenOpening,
+  call: OperationCall,
+): Promise<Opening> {
+  // Again: since the first time the factor may have been deleted, the user disabled or the password changed.
+  const withoutProof = await openAt(trx, authentication);
+  if (withoutProof.outcome !== 'second-factor-required') return withoutProof;
+  const proven = await requireSecondFactor(trx, dependencies, { userId: user.id, proof }, call);
+  if (!proven.ok) return { outcome: 'second-factor-refused', refusal: proven.refusal };
+  const raised = raisedAuthentication(authentication.amr, proven.value.amr, dependencies.nowMs() / 1000);
+  const opened = await openAt(trx, raised);
+  // Rolls back, so that the factor is not used up.
+  if (opened.outcome !== 'opened') throw new Error('a locked user has changed');
+  return opened;
+}
+
+type OpenAt = (db: Queryable, authentication: Authentication) => ReturnType<typeof openSession>;
+
+interface ProvenOpening {
+  readonly proof: SecondFactorProof;
+  readonly openAt: OpenAt;
+}
+
+/** Opens the session of a completion at a level. */
+function openingOf(
+  { refreshTokens, authentications, policy }: CompleteLoginDependencies,
+  { user, audience, action, strongerHash, forgiven }: LoginCompletion,
+  call: OperationCall,
+): OpenAt {
+  return (db, authentication) => {
+    const request: SessionRequest = {
+      userId: user.id,
+      audience,
+      authentication,
+      action,
+      expectedHash: user.passwordHash,
+      strongerHash,
+      forgiven,
+    };
+    const making = { refreshTokens: refreshTokens(), authentications: authentications(), policy };
+    return openSession(db, making, request, call.origin);
+  };
 }

@@ -14,6 +14,7 @@ import { forwardedIp } from '../../net/forwarded-ip.ts';
 import { passwordToCheckAtLogin } from '../../passwords/password-policy.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { IssuedTokens } from '../sessions/access-token-issuer.ts';
+import { presentedCode } from '../second-factors/factor.ts';
 import { checkPassword, type CheckPasswordDependencies } from './check-password.ts';
 import { completeLogin, type CompleteLoginDependencies } from './complete-login.ts';
 
@@ -23,6 +24,8 @@ export interface LoginInput {
   /** Empty for the default audience. */
   readonly audience: string;
   readonly client: { readonly address: string; readonly userAgent: string } | undefined;
+  /** Of an authenticator app, or a recovery code; empty for none. */
+  readonly code: string;
 }
 
 /** The address decides about the throttle, so one that cannot be read is refused rather than guessed. */
@@ -37,14 +40,16 @@ const rules: FieldRules<LoginInput> = {
     address: optional(forwardedAddress),
     userAgent: unrestricted,
   }),
+  code: optional(presentedCode),
 };
 
 export interface LoginDependencies extends CheckPasswordDependencies, CompleteLoginDependencies {}
 
 /**
- * Checks an e-mail and a password and opens a session.
+ * Checks an e-mail and a password, for a user who has a second factor that as well, and opens a session. The second factor is looked
+ * at only when the password was right, so a wrong password is answered alike, whatever the user has.
  *
- * @throws Rejected `field-invalid`, `invalid-credentials`, `login-rate-limited`, `store-unavailable`, `server-overloaded`,
+ * @throws Rejected `field-invalid`, `invalid-credentials`, `second-factor-required`, `second-factor-invalid`, `login-rate-limited`, `store-unavailable`, `server-overloaded`,
  *   `conflict`, `trust-stale` (there is no signing key; no session was opened)
  */
 export async function login(
@@ -58,7 +63,8 @@ export async function login(
   const canonical = canonicalEmail(input.email);
   if (!canonical.ok) throw new Error('a validated e-mail has no canonical form');
   const { email } = canonical;
-  const { password } = input;
+  const { password, code } = input;
+  const proof = code === '' ? null : ({ kind: 'code', code } as const);
 
   // A login may wait long for the throttle's queue and for its hash. Without `storeDeadlineMs` each use of the database
   // has its own budget.
@@ -75,7 +81,14 @@ export async function login(
     async ({ needsRehash, ...checked }) => {
       const strongerHash = needsRehash ? await tryHash(dependencies, password, loginCall) : null;
       const authentication = passwordAuthentication(Date.now() / 1000);
-      const completion = { ...checked, audience, authentication, action: 'login', strongerHash } as const;
+      const completion = {
+        ...checked,
+        audience,
+        authentication,
+        proof,
+        action: 'login',
+        strongerHash,
+      } as const;
       return completeLogin(dependencies, completion, loginCall);
     },
   );

@@ -8,6 +8,8 @@ import { tryPurgeLock } from '../../database/advisory-locks.ts';
 import { purgePasswordResets } from '../users/password-reset-queries.ts';
 import { purgeRevocations } from '../revocations/revocation-queries.ts';
 import { purgeServiceTokens } from '../service-accounts/service-token-queries.ts';
+import { purgeCodeFailures } from '../second-factors/code-failure-queries.ts';
+import { purgePendingFactors } from '../second-factors/factor-queries.ts';
 import { purgeUsedOnce } from '../used-once/used-once-queries.ts';
 import { purgeSessions } from '../sessions/session-queries.ts';
 
@@ -19,7 +21,7 @@ const PURGE_INTERVAL_MS = 60_000;
 
 /**
  * Deletes expired rows (sessions, revocations, login throttle counters, service account tokens, API keys, password resets, what is
- * accepted once) and old audit events in small batches, each in its own transaction, until nothing is left or another instance is purging (S16).
+ * accepted once, factors that were not confirmed, counts of wrong codes) and old audit events in small batches, each in its own transaction, until nothing is left or another instance is purging (S16).
  *
  * @returns the number of deleted rows
  * @throws Rejected `store-unavailable`; batches that were committed before stay deleted
@@ -40,6 +42,8 @@ export async function purgeExpired(
         await purgePasswordResets(trx, BATCH_ROWS),
         await purgeUsedOnce(trx, BATCH_ROWS),
         await purgeApiKeys(trx, BATCH_ROWS),
+        await purgePendingFactors(trx, BATCH_ROWS),
+        await purgeCodeFailures(trx, BATCH_ROWS),
         await purgeAuditEvents(trx, BATCH_ROWS),
       ];
     });

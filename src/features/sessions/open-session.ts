@@ -17,6 +17,7 @@ export type OpenedSession = Extract<SessionOutcome, { outcome: 'opened' }> & {
   readonly sessionId: string;
   readonly refreshToken: string;
   readonly refreshExpiresInSeconds: number;
+  readonly authentication: Authentication;
 };
 
 type Refused = Exclude<SessionOutcome, { outcome: 'opened' }>;
@@ -73,6 +74,7 @@ export async function openSession(
   return {
     ...opened,
     sessionId,
+    authentication,
     refreshToken: refreshTokens.make(nonce, sessionId, 1),
     refreshExpiresInSeconds: Math.min(policy.lifetimeSeconds, policy.idleSeconds),
   };
