@@ -159,7 +159,7 @@ function authorize(
     });
   }
   const accept = (claims: VerifiedClaims) => {
-    const refusal = unmetBy(listed, claims);
+    const refusal = unmetBy(listed, claims, Date.now() / 1000);
     if (refusal !== null) throw refusedBy(refusal);
     return claims;
   };

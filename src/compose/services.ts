@@ -194,6 +194,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         policy: parts.policy,
         verifyToken: (input) => verifyToken(extAuthzVerification, input),
         isTrustedProxy: networkMatcher(settings.trustedProxies),
+        nowMs,
       }),
     );
   };

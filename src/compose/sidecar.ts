@@ -140,6 +140,7 @@ export async function startSidecar(
     trust,
     maxStalenessMs,
     verifyApiKey: (presented) => apiKeys.verify(presented),
+    nowMs: Date.now,
   };
   const extAuthzVerification: VerifyDependencies = {
     ...verification,
@@ -189,6 +190,7 @@ export async function startSidecar(
           policy,
           verifyToken: (input) => verifyToken(extAuthzVerification, input),
           isTrustedProxy,
+          nowMs: Date.now,
         }),
       );
     },

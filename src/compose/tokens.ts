@@ -62,6 +62,7 @@ export function composeTokens(
       }),
       trust,
       maxStalenessMs: settings.maxStalenessSeconds * 1000,
+      nowMs,
     },
     cache,
     /** The JWKS with its cache lifetime; null until keys are loaded. With a shared secret it is always empty. */

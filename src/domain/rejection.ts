@@ -1,4 +1,5 @@
 import type { AuditActor, AuditTarget } from './audit-event.ts';
+import type { AuthenticationRequirement } from './claims/authentication.ts';
 import type { CallOrigin } from './operation-call.ts';
 
 /** The default retry delay for a temporary refusal. */
@@ -148,7 +149,13 @@ export type Rejection =
       readonly cause: string;
       readonly subject?: RefusedSubject;
     } & RefusedLogin)
-  | { readonly kind: 'step-up-required'; readonly detail: string; readonly caller?: AuditActor }
+  /** `requirement`: what the token must satisfy, where it can be said in the terms of RFC 9470. */
+  | {
+      readonly kind: 'step-up-required';
+      readonly detail: string;
+      readonly requirement?: AuthenticationRequirement;
+      readonly caller?: AuditActor;
+    }
   /** `detail` says why there are no passkeys, and what to do. */
   | { readonly kind: 'passkeys-disabled'; readonly detail: string }
   | { readonly kind: 'factor-limit-reached'; readonly max: number }

@@ -9,6 +9,8 @@ const IDENTITY_HEADERS = [
   'x-postern-session',
   'x-postern-roles',
   'x-postern-external-id',
+  'x-postern-acr',
+  'x-postern-auth-time',
 ];
 
 const EXT_AUTHZ = 'envoy.filters.http.ext_authz';
@@ -16,11 +18,13 @@ const PER_ROUTE = 'type.googleapis.com/envoy.extensions.filters.http.ext_authz.v
 
 /** The context extensions that a route of Check reads. @see services/ext-authz/route-policy.ts */
 export function contextExtensionsOf(rule: Exclude<MethodRule, 'public'>): Record<string, string> {
-  const { audience, roles, actors } = rule;
+  const { audience, roles, actors, minAcr, maxAuthAgeSeconds } = rule;
   return {
     ...(audience !== null && { audience }),
     ...(roles.length > 0 && { roles_all: roles.map(percentEncoded).join(',') }),
     ...(actors.length > 0 && { actors_any: actors.map(percentEncoded).join(',') }),
+    ...(minAcr !== null && { min_acr: minAcr }),
+    ...(maxAuthAgeSeconds !== null && { max_auth_age: String(maxAuthAgeSeconds) }),
   };
 }
 

@@ -1,7 +1,12 @@
+import {
+  type AuthenticationRequirement,
+  authenticationFault,
+  NO_AUTHENTICATION_REQUIREMENT,
+} from '../domain/claims/authentication.ts';
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
 
 /** What the policy requires of the callers of a method: a valid token, and all that is named here. */
-export interface RequiredToken {
+export interface RequiredToken extends AuthenticationRequirement {
   /** An audience that the token must name; null allows any accepted one. */
   readonly audience: string | null;
   /** Roles that the subject must have, all of them. */
@@ -32,7 +37,8 @@ export function methodPolicy(
 
 /** Why the policy refuses a call, although its token is valid. */
 export interface PolicyRefusal {
-  readonly reason: 'METHOD_NOT_LISTED' | 'TOKEN_CLAIMS_INVALID' | 'ROLE_MISSING' | 'ACTOR_NOT_ALLOWED';
+  readonly reason:
+    'METHOD_NOT_LISTED' | 'TOKEN_CLAIMS_INVALID' | 'STEP_UP_REQUIRED' | 'ROLE_MISSING' | 'ACTOR_NOT_ALLOWED';
   /** Fixed words and names of the policy, fit to be shown to the caller. */
   readonly detail: string;
 }
@@ -47,12 +53,24 @@ export function ruleOf(policy: MethodPolicy, method: string): MethodRule | null 
   return policy.methods.get(method) ?? policy.otherwise;
 }
 
-/** What a valid token lacks for a rule; null when it meets the rule. */
-export function unmetBy(rule: MethodRule, claims: VerifiedClaims): PolicyRefusal | null {
+/** What a rule requires of the authentication of the user. A rule that refuses the method, or lets anyone in, requires nothing. */
+export function authenticationOf(rule: MethodRule | null): AuthenticationRequirement {
+  return rule === null || rule === 'public' ? NO_AUTHENTICATION_REQUIREMENT : rule;
+}
+
+/**
+ * What a valid token lacks for a rule; null when it meets the rule.
+ *
+ * @param nowSeconds Unix time, fractions allowed
+ */
+export function unmetBy(rule: MethodRule, claims: VerifiedClaims, nowSeconds: number): PolicyRefusal | null {
   if (rule === 'public') return null;
   const { audience, roles, actors } = rule;
   if (audience !== null && !claims.audience.includes(audience))
     return { reason: 'TOKEN_CLAIMS_INVALID', detail: 'aud does not have the required audience' };
+  // Before the roles: those that need a second factor are not in the token of a lower level, and step-up brings them.
+  const fault = authenticationFault(claims, rule, nowSeconds);
+  if (fault !== null) return { reason: 'STEP_UP_REQUIRED', detail: fault };
   const missing = roles.find((role) => !claims.roles.includes(role));
   if (missing !== undefined)
     return { reason: 'ROLE_MISSING', detail: `the subject lacks the role '${missing}'` };

@@ -1,3 +1,10 @@
+import {
+  authenticationLevels,
+  type AuthenticationLevel,
+  isAuthenticationLevel,
+  MAX_AUTH_AGE_SECONDS,
+  parseMaxAuthAge,
+} from '../domain/claims/authentication.ts';
 import { isIdentifier } from '../domain/claims/claim-values.ts';
 import { nearestName } from '../domain/did-you-mean.ts';
 import { methodPolicy, type MethodPolicy, type MethodRule, type RequiredToken } from './method-policy.ts';
@@ -23,7 +30,7 @@ export class InvalidPolicy extends Error {
 }
 
 const FILE_MEMBERS = ['version', 'audience', 'otherwise', 'methods'];
-const RULE_MEMBERS = ['roles', 'actors', 'audience'];
+const RULE_MEMBERS = ['roles', 'actors', 'audience', 'min_acr', 'max_auth_age'];
 const METHOD_NAME = /^\/[A-Za-z_][A-Za-z0-9_.]*\/[A-Za-z_][A-Za-z0-9_]*$/;
 /** A file with many faults is not a policy file. */
 const MAX_FAULTS = 20;
@@ -62,7 +69,7 @@ function rulesOf(methods: PolicyNode, audience: string | null, faults: Faults): 
 
 function ruleOf(node: PolicyNode, place: string, audience: string | null, faults: Faults): MethodRule {
   if (node.kind === 'text' && node.text === 'public') return 'public';
-  const open: RequiredToken = { audience, roles: [], actors: [] };
+  const open: RequiredToken = { audience, roles: [], actors: [], minAcr: null, maxAuthAgeSeconds: null };
   if (node.kind !== 'map') {
     faults.add(node, `${place} is neither public nor a mapping; write {} to require a valid token`);
     return open;
@@ -72,6 +79,8 @@ function ruleOf(node: PolicyNode, place: string, audience: string | null, faults
     audience: audienceOf(members.get('audience'), place, faults) ?? audience,
     roles: namesOf(members.get('roles'), `${place}: roles`, faults),
     actors: namesOf(members.get('actors'), `${place}: actors`, faults),
+    minAcr: levelOf(members.get('min_acr'), place, faults),
+    maxAuthAgeSeconds: maxAuthAgeOf(members.get('max_auth_age'), place, faults),
   };
 }
 
@@ -94,6 +103,27 @@ function nameOf(node: PolicyNode, place: string, faults: Faults): string {
     faults.add(node, `${place} has '${shown(node.text)}', which is not text everywhere; write it in quotes`);
   else faults.add(node, `${place} is not a name of 1 to 256 characters without control characters`);
   return '';
+}
+
+function levelOf(node: PolicyNode | undefined, place: string, faults: Faults): AuthenticationLevel | null {
+  if (node === undefined) return null;
+  if (node.kind === 'text' && isAuthenticationLevel(node.text)) return node.text;
+  faults.add(node, `${place}: min_acr is not a level; write ${authenticationLevels.join(' or ')}`);
+  return null;
+}
+
+/** A number of seconds, as `version` is a number: without quotes. */
+function maxAuthAgeOf(node: PolicyNode | undefined, place: string, faults: Faults): number | null {
+  if (node === undefined) return null;
+  const seconds = node.kind === 'word' ? parseMaxAuthAge(node.text) : null;
+  if (seconds === null) {
+    const range = `1 to ${MAX_AUTH_AGE_SECONDS}`;
+    faults.add(
+      node,
+      `${place}: max_auth_age is not a number of seconds; write a whole number, ${range}, without quotes`,
+    );
+  }
+  return seconds;
 }
 
 /** @param known the names that the members may have; null allows any */

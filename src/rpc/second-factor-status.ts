@@ -1,3 +1,4 @@
+import { stepUpParameters } from '../domain/claims/authentication.ts';
 import type { Rejection } from '../domain/rejection.ts';
 import type { RpcStatus } from './rpc-status.ts';
 import { Code } from './status-code.ts';
@@ -38,7 +39,12 @@ export function secondFactorStatus(rejection: SecondFactorRejection): RpcStatus 
         message: 'the passkey is unknown, or its answer is wrong, too old or used already; begin again',
       };
     case 'step-up-required':
-      return { code: Code.UNAUTHENTICATED, reason: 'STEP_UP_REQUIRED', message: rejection.detail };
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'STEP_UP_REQUIRED',
+        message: rejection.detail,
+        ...(rejection.requirement !== undefined && { metadata: stepUpParameters(rejection.requirement) }),
+      };
     case 'passkeys-disabled':
       return { code: Code.FAILED_PRECONDITION, reason: 'PASSKEYS_DISABLED', message: rejection.detail };
     case 'factor-limit-reached':

@@ -1,3 +1,9 @@
+import {
+  authenticationLevels,
+  type AuthenticationRequirement,
+  isAuthenticationLevel,
+  NO_AUTHENTICATION_REQUIREMENT,
+} from '../domain/claims/authentication.ts';
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import type { Actor } from '../domain/claims/actor.ts';
 import {
@@ -6,6 +12,7 @@ import {
   CredentialKind,
   SubjectType,
   VerifiedToken,
+  type VerifyTokenRequest,
 } from '../generated/postern/v1/auth.ts';
 import type { CallOrigin } from '../domain/operation-call.ts';
 import { Rejected } from '../domain/rejection.ts';
@@ -41,7 +48,8 @@ export function verificationService(
       const token =
         request.accessToken === '' ? bearerToken(call.authorization, 'token-in-field') : request.accessToken;
       const address = clientAddress(request.clientAddress, call, isTrustedForwarder);
-      const claims = operations.verifyToken({ token, audience: request.audience, address });
+      const requirement = requirementOf(request);
+      const claims = operations.verifyToken({ token, audience: request.audience, address, requirement });
       return claims instanceof Promise ? claims.then(reply) : reply(claims);
     },
   };
@@ -63,6 +71,15 @@ function clientAddress(
   if (address !== null) return callerAddress(address);
   const violations = [{ field: 'client_address', description: 'must be an IP address' }];
   throw new Rejected({ kind: 'field-invalid', violations });
+}
+
+/** @throws Rejected `field-invalid` for a level that does not exist: it would otherwise require nothing */
+function requirementOf({ minAcr, maxAuthAge }: VerifyTokenRequest): AuthenticationRequirement {
+  if (minAcr === '' && maxAuthAge === undefined) return NO_AUTHENTICATION_REQUIREMENT;
+  if (minAcr === '' || isAuthenticationLevel(minAcr))
+    return { minAcr: minAcr === '' ? null : minAcr, maxAuthAgeSeconds: maxAuthAge ?? null };
+  const description = `must be ${authenticationLevels.join(' or ')}, or empty`;
+  throw new Rejected({ kind: 'field-invalid', violations: [{ field: 'min_acr', description }] });
 }
 
 function verifiedToken(claims: VerifiedClaims): VerifiedToken {

@@ -14,6 +14,7 @@ methods:
   /shop.Orders/Hours: public
   /shop.Orders/Cancel: {roles: [admin, "a,b c%"]}
   /shop.Orders/List: {}
+  /shop.Orders/Refund: {min_acr: aal2, max_auth_age: 300}
 `,
   'yaml',
 );
@@ -35,11 +36,14 @@ test('G29 a route of Envoy for each method, and none that lets others pass', () 
     { path: '/shop.Orders/Hours' },
     { path: '/shop.Orders/Cancel' },
     { path: '/shop.Orders/List' },
+    { path: '/shop.Orders/Refund' },
     { prefix: '/' },
   ]);
-  expect(routes[0]?.request_headers_to_remove).toContain('x-postern-subject');
-  expect(routes[3]?.direct_response).toEqual({ status: 403 });
-  expect(routes[3]).not.toHaveProperty('route');
+  expect(routes[0]?.request_headers_to_remove).toEqual(
+    expect.arrayContaining(['x-postern-subject', 'x-postern-acr', 'x-postern-auth-time']),
+  );
+  expect(routes[4]?.direct_response).toEqual({ status: 403 });
+  expect(routes[4]).not.toHaveProperty('route');
   const extensions = routes.map(
     (route) =>
       route.typed_per_filter_config?.['envoy.filters.http.ext_authz']?.check_settings?.context_extensions,
@@ -50,7 +54,16 @@ test('G29 a route of Envoy for each method, and none that lets others pass', () 
     rolesAll: ['admin', 'a%2Cb%20c%25'],
     optional: false,
   });
-  expect(routePolicy(extensions[2] ?? {}, ['orders'])).toMatchObject({ audience: 'orders', rolesAll: [] });
+  expect(routePolicy(extensions[2] ?? {}, ['orders'])).toMatchObject({
+    audience: 'orders',
+    rolesAll: [],
+    minAcr: null,
+    maxAuthAgeSeconds: null,
+  });
+  expect(routePolicy(extensions[3] ?? {}, ['orders'])).toMatchObject({
+    minAcr: 'aal2',
+    maxAuthAgeSeconds: 300,
+  });
 });
 
 test('G29 otherwise is the last route of Envoy', () => {
@@ -74,6 +87,8 @@ test('G29 Envoy Gateway gets a route and a policy for each different rule', () =
     ['SecurityPolicy', { name: 'p-2' }],
     ['GRPCRoute', { name: 'p-3' }],
     ['SecurityPolicy', { name: 'p-3' }],
+    ['GRPCRoute', { name: 'p-4' }],
+    ['SecurityPolicy', { name: 'p-4' }],
   ]);
   expect(objects[2]).toMatchObject({
     spec: {
@@ -83,6 +98,17 @@ test('G29 Envoy Gateway gets a route and a policy for each different rule', () =
         contextExtensions: [
           { name: 'audience', type: 'Value', value: 'orders' },
           { name: 'roles_all', type: 'Value', value: 'admin,a%2Cb%20c%25' },
+        ],
+      },
+    },
+  });
+  expect(objects[6]).toMatchObject({
+    spec: {
+      extAuth: {
+        contextExtensions: [
+          { name: 'audience', type: 'Value', value: 'orders' },
+          { name: 'min_acr', type: 'Value', value: 'aal2' },
+          { name: 'max_auth_age', type: 'Value', value: '300' },
         ],
       },
     },
@@ -104,7 +130,7 @@ test('G28 methods without a rule, and rules without a method, are found', () => 
   expect(compareMethods(policy, served)).toEqual({
     unlisted: ['/shop.Orders/Ship'],
     covered: [],
-    unknown: ['/shop.Orders/List'],
+    unknown: ['/shop.Orders/List', '/shop.Orders/Refund'],
   });
   expect(compareMethods(open, new Set(['/a.B/D']))).toEqual({
     unlisted: [],

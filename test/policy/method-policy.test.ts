@@ -11,8 +11,15 @@ import {
   unmetBy,
 } from '../../src/policy/method-policy.ts';
 
-const admin: RequiredToken = { audience: null, roles: ['admin'], actors: [] };
-const token: RequiredToken = { audience: null, roles: [], actors: [] };
+const token: RequiredToken = {
+  audience: null,
+  roles: [],
+  actors: [],
+  minAcr: null,
+  maxAuthAgeSeconds: null,
+};
+const admin: RequiredToken = { ...token, roles: ['admin'] };
+const NOW_SECONDS = 1_800_000_000.9;
 const methods = new Map<string, MethodRule>([
   ['/shop.Orders/Hours', 'public'],
   ['/shop.Orders/Cancel', admin],
@@ -26,7 +33,14 @@ const actor = (name: string | null, before: Actor | null = null): Actor => ({
   actor: before,
 });
 const claims = (facts: Partial<VerifiedClaims>) =>
-  ({ audience: ['orders'], roles: [], actor: null, ...facts }) as VerifiedClaims;
+  ({
+    audience: ['orders'],
+    roles: [],
+    actor: null,
+    acr: null,
+    authenticatedAtSeconds: null,
+    ...facts,
+  }) as VerifiedClaims;
 
 describe('G20 a method that is not listed', () => {
   test('is refused unless otherwise is written', () => {
@@ -82,7 +96,7 @@ describe('G21 the path of a request', () => {
 
 describe('G22 a valid token', () => {
   const reasonOf = (rule: MethodRule, facts: Partial<VerifiedClaims>) =>
-    unmetBy(rule, claims(facts))?.reason ?? null;
+    unmetBy(rule, claims(facts), NOW_SECONDS)?.reason ?? null;
 
   test('needs every role', () => {
     const both = { ...token, roles: ['admin', 'agent'] };
@@ -105,5 +119,34 @@ describe('G22 a valid token', () => {
     expect(reasonOf(rule, { actor: actor('shop', actor('support')) })).toBe('ACTOR_NOT_ALLOWED');
     expect(reasonOf(rule, { actor: actor(null, actor('support')) })).toBe('ACTOR_NOT_ALLOWED');
     expect(reasonOf(token, { actor: actor('shop') })).toBeNull();
+  });
+
+  test('M42 needs the level, and the claim itself', () => {
+    const second = { ...token, minAcr: 'aal2' } as const;
+    expect(reasonOf(second, { acr: 'aal2' })).toBeNull();
+    for (const acr of ['aal1', null, 'aal3', 'AAL2', '']) {
+      expect([acr, reasonOf(second, { acr })]).toEqual([acr, 'STEP_UP_REQUIRED']);
+    }
+    const first = { ...token, minAcr: 'aal1' } as const;
+    expect(['aal1', 'aal2', null].map((acr) => reasonOf(first, { acr }))).toEqual([
+      null,
+      null,
+      'STEP_UP_REQUIRED',
+    ]);
+  });
+
+  test('M42 needs a fresh proof, to the second', () => {
+    const fresh = { ...token, maxAuthAgeSeconds: 300 };
+    const atAge = (seconds: number) => ({ authenticatedAtSeconds: Math.floor(NOW_SECONDS) - seconds });
+    expect([0, 300, 301].map((age) => reasonOf(fresh, atAge(age)))).toEqual([null, null, 'STEP_UP_REQUIRED']);
+    expect(reasonOf(fresh, {})).toBe('STEP_UP_REQUIRED');
+  });
+
+  test('M42 learns of the level before the roles, which step-up may bring, and after the audience', () => {
+    const strict = { ...admin, audience: 'orders', minAcr: 'aal2' } as const;
+    expect(reasonOf(strict, { acr: 'aal1' })).toBe('STEP_UP_REQUIRED');
+    expect(reasonOf(strict, { acr: 'aal2' })).toBe('ROLE_MISSING');
+    expect(reasonOf(strict, { acr: 'aal1', audience: ['reports'] })).toBe('TOKEN_CLAIMS_INVALID');
+    expect(reasonOf('public', {})).toBeNull();
   });
 });

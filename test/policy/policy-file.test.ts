@@ -83,7 +83,7 @@ test('G25 a changed file is used; one with a fault never replaces a good one, an
   write('{roles: [admin]}');
   await file.reload();
   expect(events).toEqual([{ kind: 'reloaded' }]);
-  const rule = { audience: null, roles: ['admin'], actors: [] };
+  const rule = { audience: null, roles: ['admin'], actors: [], minAcr: null, maxAuthAgeSeconds: null };
   expect(ruleOf(file.policy, HOURS)).toEqual(rule);
 
   write('{rols: [admin]}');

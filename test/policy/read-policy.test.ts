@@ -43,6 +43,69 @@ test('every fault is named, with its line and what to write', async () => {
   ]);
 });
 
+describe('M42 a level in a rule', () => {
+  const METHOD = '/shop.Orders/Refund';
+  const yaml = (rule: string) => `version: 1\nmethods:\n  ${METHOD}: ${rule}\n`;
+  const ruleIn = async (text: string, format: 'yaml' | 'json') =>
+    (await readPolicy(text, format)).methods.get(METHOD);
+
+  test('is read alike from YAML and JSON', async () => {
+    const expected = { minAcr: 'aal2', maxAuthAgeSeconds: 300 };
+    expect(await ruleIn(yaml('{min_acr: aal2, max_auth_age: 300}'), 'yaml')).toMatchObject(expected);
+    expect(await ruleIn(yaml('\n    min_acr: "aal2"\n    max_auth_age: 300'), 'yaml')).toMatchObject(
+      expected,
+    );
+    const json = { version: 1, methods: { [METHOD]: { min_acr: 'aal2', max_auth_age: 300 } } };
+    expect(await ruleIn(JSON.stringify(json), 'json')).toMatchObject(expected);
+    const none = { minAcr: null, maxAuthAgeSeconds: null };
+    expect(await ruleIn(yaml('{roles: [admin]}'), 'yaml')).toMatchObject(none);
+    expect(await ruleIn(yaml('{min_acr: aal1}'), 'yaml')).toMatchObject({ ...none, minAcr: 'aal1' });
+    expect(await ruleIn(yaml('{max_auth_age: 4294967295}'), 'yaml')).toMatchObject({
+      maxAuthAgeSeconds: 4_294_967_295,
+    });
+  });
+
+  test.each(['aal3', 'AAL2', '2', '""', '[aal2]', '', 'true', '"aal2 "'])('is not %j', async (level) => {
+    expect(await faultsOf(yaml(`{min_acr: ${level}}`))).toEqual([
+      `line 3: ${METHOD}: min_acr is not a level; write aal1 or aal2`,
+    ]);
+  });
+
+  const ages = [
+    '0',
+    '-1',
+    '5m',
+    '"300"',
+    '0300',
+    '0x12c',
+    '3_00',
+    '300.0',
+    '3e2',
+    '5:00',
+    '+300',
+    '',
+    '[300]',
+    'true',
+  ];
+  test.each([...ages, '4294967296', '~'])('has no age %j', async (age) => {
+    expect(await faultsOf(yaml(`{max_auth_age: ${age}}`))).toEqual([
+      `line 3: ${METHOD}: max_auth_age is not a number of seconds; write a whole number, 1 to 4294967295, without quotes`,
+    ]);
+  });
+
+  test.each(['0', '-1', '"300"', '1.5', 'null', 'true', '1e30'])('has no age %j in JSON', async (age) => {
+    const text = `{"version": 1, "methods": {"${METHOD}": {"max_auth_age": ${age}}}}`;
+    await expect(readPolicy(text, 'json')).rejects.toThrow('max_auth_age is not a number of seconds');
+  });
+
+  test('in another spelling is a fault', async () => {
+    expect(await faultsOf(yaml('{min_arc: aal2, maxAuthAge: 300}'))).toEqual([
+      `line 3: ${METHOD} has an unknown member 'min_arc'; did you mean 'min_acr'?`,
+      expect.stringContaining(`line 3: ${METHOD} has an unknown member 'maxAuthAge'`),
+    ]);
+  });
+});
+
 test('the number and the length of the faults are bounded, and none has a control character', async () => {
   const bad = Array.from({ length: 100 }, (_, index) => `  "m${index}\\n${'x'.repeat(500)}": public`);
   const faults = await faultsOf(`version: 1\nmethods:\n${bad.join('\n')}\n`);

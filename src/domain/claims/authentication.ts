@@ -24,6 +24,49 @@ export interface AuthenticationRequirement {
   readonly maxAuthAgeSeconds: number | null;
 }
 
+/** A requirement that every token satisfies. */
+export const NO_AUTHENTICATION_REQUIREMENT: AuthenticationRequirement = Object.freeze({
+  minAcr: null,
+  maxAuthAgeSeconds: null,
+});
+
+/** The range of `max_auth_age` in configurations. Zero would refuse every token, and some would take it for "any age". */
+export const MAX_AUTH_AGE_SECONDS = 4_294_967_295;
+
+export function isAuthenticationLevel(value: unknown): value is AuthenticationLevel {
+  return authenticationLevels.some((level) => level === value);
+}
+
+/** The maximum age that a configuration has as text: decimal digits alone, which every reader takes for the same number. */
+export function parseMaxAuthAge(text: string): number | null {
+  const seconds = /^[1-9]\d{0,9}$/.test(text) ? Number(text) : Infinity;
+  return seconds <= MAX_AUTH_AGE_SECONDS ? seconds : null;
+}
+
+/** What satisfies both requirements: the higher level and the smaller age (M41). */
+export function strictestRequirement(
+  first: AuthenticationRequirement,
+  second: AuthenticationRequirement,
+): AuthenticationRequirement {
+  const levels = authenticationLevels.filter((level) => level === first.minAcr || level === second.minAcr);
+  const ages = [first.maxAuthAgeSeconds, second.maxAuthAgeSeconds].filter((age) => age !== null);
+  return {
+    minAcr: levels.at(-1) ?? null,
+    maxAuthAgeSeconds: ages.length === 0 ? null : Math.min(...ages),
+  };
+}
+
+/** The parameters that tell a client how to satisfy a requirement (RFC 9470 section 3), without those that are not required. */
+export function stepUpParameters({
+  minAcr,
+  maxAuthAgeSeconds,
+}: AuthenticationRequirement): Record<string, string> {
+  return {
+    ...(minAcr !== null && { acr_values: minAcr }),
+    ...(maxAuthAgeSeconds !== null && { max_age: String(maxAuthAgeSeconds) }),
+  };
+}
+
 /** For sessions of which nothing else is known: those of releases before second factors. */
 export const UNKNOWN_AUTHENTICATION: Authentication = Object.freeze({
   acr: 'aal1',

@@ -1,3 +1,4 @@
+import { type AuthenticationRequirement, authenticationFault } from '../../domain/claims/authentication.ts';
 import type { VerifiedClaims } from '../../domain/claims/claims.ts';
 import { looksLikeApiKey, type PresentedApiKey } from '../../domain/claims/api-key.ts';
 import { optional, requireValid, text } from '../../domain/validation.ts';
@@ -16,6 +17,8 @@ export interface VerifyDependencies {
   readonly initialLoadWaitMs?: number;
   /** Verifies an API key. Left out in a process that does not know API keys: it refuses them as malformed tokens. */
   readonly verifyApiKey?: (presented: PresentedApiKey) => VerifiedClaims | Promise<VerifiedClaims>;
+  /** Unix time, ms. */
+  readonly nowMs: () => number;
 }
 
 export interface VerifyInput {
@@ -25,6 +28,8 @@ export interface VerifyInput {
   readonly audience: string;
   /** From where an API key is used. Null or left out when that is not known: a key with networks is refused. */
   readonly address?: string | null;
+  /** What the authentication of the user must satisfy. Left out, any token is accepted, and API keys. */
+  readonly requirement?: AuthenticationRequirement;
 }
 
 const audienceRules = { audience: optional(text({ minBytes: 1, maxBytes: 256 })) };
@@ -33,48 +38,64 @@ const audienceRules = { audience: optional(text({ minBytes: 1, maxBytes: 256 }))
  * Verifies an access token or an API key and returns its claims; synchronously for a token in the verification cache and a
  * valid key.
  *
- * @throws Rejected `token-refused`, `api-key-invalid`, `field-invalid`, or `trust-stale` while the trust bundle is not loaded or too stale
+ * @throws Rejected `token-refused`, `api-key-invalid`, `step-up-required`, `field-invalid`, or `trust-stale` while the trust
+ * bundle is not loaded or too stale
  */
 export function verifyToken(
   dependencies: VerifyDependencies,
   input: VerifyInput,
 ): VerifiedClaims | Promise<VerifiedClaims> {
-  const { verifier, trust, maxStalenessMs, verifyApiKey } = dependencies;
+  const { trust, maxStalenessMs } = dependencies;
   if (input.audience !== '') requireValid(audienceRules, { audience: input.audience });
-  const requiredAudience = input.audience === '' ? undefined : input.audience;
   // `loaded` covers keys and revocations: without keys every token would be refused for an unknown key.
-  if (!trust.loaded || trust.ageMs > maxStalenessMs)
-    return verifyAfterLoad(dependencies, input, requiredAudience);
-  if (verifyApiKey && looksLikeApiKey(input.token))
-    return verifyApiKey(presentedKey(input, requiredAudience));
-  const verdict = verifier.verify(input.token, requiredAudience);
-  return verdict instanceof Promise ? verdict.then(claimsOrThrow) : claimsOrThrow(verdict);
+  if (!trust.loaded || trust.ageMs > maxStalenessMs) return verifyAfterLoad(dependencies, input);
+  return verifyNow(dependencies, input);
 }
 
 async function verifyAfterLoad(
-  {
-    verifier,
-    trust,
-    maxStalenessMs,
-    verifyApiKey,
-    initialLoadWaitMs = INITIAL_LOAD_WAIT_MS,
-  }: VerifyDependencies,
+  dependencies: VerifyDependencies,
   input: VerifyInput,
-  requiredAudience: string | undefined,
 ): Promise<VerifiedClaims> {
+  const { trust, maxStalenessMs, initialLoadWaitMs = INITIAL_LOAD_WAIT_MS } = dependencies;
   await trust.whenLoaded(initialLoadWaitMs);
   if (!trust.loaded || trust.ageMs > maxStalenessMs)
     throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
-  if (verifyApiKey && looksLikeApiKey(input.token))
-    return verifyApiKey(presentedKey(input, requiredAudience));
-  return claimsOrThrow(await verifier.verify(input.token, requiredAudience));
+  return verifyNow(dependencies, input);
 }
 
-function presentedKey(
-  { token: key, address = null }: VerifyInput,
+function verifyNow(
+  { verifier, verifyApiKey, nowMs }: VerifyDependencies,
+  { token, audience, address = null, requirement }: VerifyInput,
+): VerifiedClaims | Promise<VerifiedClaims> {
+  const requiredAudience = audience === '' ? undefined : audience;
+  const claims =
+    verifyApiKey && looksLikeApiKey(token)
+      ? verifyApiKey({ key: token, address, requiredAudience })
+      : verifyAccessToken(verifier, token, requiredAudience);
+  if (requirement === undefined) return claims;
+  // On every call, for a cached token as well: a proof grows old.
+  const accept = (verified: VerifiedClaims) => requireAuthentication(verified, requirement, nowMs());
+  return claims instanceof Promise ? claims.then(accept) : accept(claims);
+}
+
+function verifyAccessToken(
+  verifier: TokenVerifier,
+  token: string,
   requiredAudience: string | undefined,
-): PresentedApiKey {
-  return { key, address, requiredAudience };
+): VerifiedClaims | Promise<VerifiedClaims> {
+  const verdict = verifier.verify(token, requiredAudience);
+  return verdict instanceof Promise ? verdict.then(claimsOrThrow) : claimsOrThrow(verdict);
+}
+
+/** @throws Rejected `step-up-required` */
+function requireAuthentication(
+  claims: VerifiedClaims,
+  requirement: AuthenticationRequirement,
+  nowMs: number,
+): VerifiedClaims {
+  const detail = authenticationFault(claims, requirement, nowMs / 1000);
+  if (detail === null) return claims;
+  throw new Rejected({ kind: 'step-up-required', detail, requirement });
 }
 
 function claimsOrThrow(verdict: TokenVerdict): VerifiedClaims {

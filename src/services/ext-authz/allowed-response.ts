@@ -13,6 +13,8 @@ const IDENTITY_HEADERS = [
   'x-postern-external-id',
   'x-postern-subject-name',
   'x-postern-actor',
+  'x-postern-acr',
+  'x-postern-auth-time',
 ] as const;
 
 /**
@@ -47,9 +49,9 @@ export function allowedResponse(
 
 /** Without headers that would be empty, because upstreams often test only whether a header is present. */
 function identityHeaders(claims: VerifiedClaims): [name: string, value: string][] {
-  const { subject, sessionId, roles, externalId, subjectName } = claims;
-  const [subjectHeader, sessionHeader, rolesHeader, externalIdHeader, nameHeader, actorHeader] =
-    IDENTITY_HEADERS;
+  const { subject, sessionId, roles, externalId, subjectName, acr, authenticatedAtSeconds } = claims;
+  const [subjectHeader, sessionHeader, rolesHeader, externalIdHeader, ...others] = IDENTITY_HEADERS;
+  const [nameHeader, actorHeader, acrHeader, authTimeHeader] = others;
   const actors = actorsOf(claims.actor).map((actor) => actor.name ?? actor.subject);
   const all: [string, string][] = [
     [subjectHeader, headerList([subject])],
@@ -59,11 +61,14 @@ function identityHeaders(claims: VerifiedClaims): [name: string, value: string][
     [nameHeader, headerList(subjectName === null ? [] : [subjectName])],
     // Outermost first: the one that called.
     [actorHeader, headerList(actors)],
+    [acrHeader, headerList(acr === null ? [] : [acr])],
+    // Unix time in seconds, as the claim auth_time.
+    [authTimeHeader, authenticatedAtSeconds === null ? '' : String(authenticatedAtSeconds)],
   ];
   return all.filter(([, value]) => value !== '');
 }
 
-/** Metadata for Envoy's RBAC filter and access logs, with unencoded claims. `expires_at` is Unix time in seconds. */
+/** Metadata for Envoy's RBAC filter and access logs, with unencoded claims. `expires_at` and `auth_time` are Unix times in seconds. */
 function identityMetadata(claims: VerifiedClaims): Record<string, unknown> {
   const actors = actorsOf(claims.actor);
   return {
@@ -76,6 +81,9 @@ function identityMetadata(claims: VerifiedClaims): Record<string, unknown> {
     ...(actors.length > 0 && {
       actors: actors.map(({ subject, name }) => ({ subject, ...(name !== null && { name }) })),
     }),
+    ...(claims.acr !== null && { acr: claims.acr }),
+    ...(claims.amr.length > 0 && { amr: claims.amr }),
+    ...(claims.authenticatedAtSeconds !== null && { auth_time: claims.authenticatedAtSeconds }),
     roles: claims.roles,
     audience: claims.audience,
     ...(claims.expiresAtSeconds !== Infinity && { expires_at: claims.expiresAtSeconds }),

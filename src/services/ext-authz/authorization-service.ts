@@ -1,3 +1,4 @@
+import { strictestRequirement } from '../../domain/claims/authentication.ts';
 import type { VerifiedClaims } from '../../domain/claims/claims.ts';
 import { withTimeout } from '../../domain/concurrency/timeout.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
@@ -10,6 +11,7 @@ import { looksLikeApiKey } from '../../domain/claims/api-key.ts';
 import type { VerifyInput } from '../../features/authentication/verify-token.ts';
 import { clientOf } from './checked-client.ts';
 import {
+  authenticationOf,
   METHOD_NOT_LISTED,
   type MethodPolicy,
   type MethodRule,
@@ -37,6 +39,8 @@ export interface Authorizer {
   verifyToken(input: VerifyInput): VerifiedClaims | Promise<VerifiedClaims>;
   /** For POSTERN_TRUSTED_PROXIES. */
   readonly isTrustedProxy: (address: string) => boolean;
+  /** Unix time, ms. */
+  readonly nowMs: () => number;
 }
 
 /** Below Envoy's default timeout of 200 ms, after which Envoy has no reason to send to the client (E04). */
@@ -110,7 +114,7 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
   const allow = (claims: VerifiedClaims) => {
     requireRoles(claims, policy);
     requireActor(claims, policy);
-    if (rule !== null) requireRule(claims, rule);
+    if (rule !== null) requireRule(claims, rule, authorizer.nowMs());
     if (reserved.length > 0) return allowedResponse(claims, reserved, stripToken);
     return (stripToken ? replies.tokenStripped : replies.tokenKept).of(claims, () =>
       AuthorizationService.check.responseSerialize(allowedResponse(claims, reserved, stripToken)),
@@ -118,7 +122,8 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
   };
   const token = bearerToken(authorization);
   const address = looksLikeApiKey(token) ? clientOf(attributes, authorizer.isTrustedProxy) : null;
-  const claims = authorizer.verifyToken({ token, audience: policy.audience, address });
+  const requirement = strictestRequirement(policy, authenticationOf(rule));
+  const claims = authorizer.verifyToken({ token, audience: policy.audience, address, requirement });
   return claims instanceof Promise ? claims.then(allow) : allow(claims);
 }
 
@@ -131,15 +136,18 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
 function policyRule({ policy }: Authorizer, path: string): MethodRule | null {
   if (policy === null) return null;
   const rule = ruleOfPath(policy.policy, path);
-  if (rule === null) throw new Denied({ kind: 'policy-unmet', refusal: METHOD_NOT_LISTED, roles: [] });
+  if (rule === null) {
+    const requirement = authenticationOf(rule);
+    throw new Denied({ kind: 'policy-unmet', refusal: METHOD_NOT_LISTED, roles: [], requirement });
+  }
   return rule;
 }
 
-function requireRule(claims: VerifiedClaims, rule: MethodRule): void {
-  const refusal = unmetBy(rule, claims);
+function requireRule(claims: VerifiedClaims, rule: MethodRule, nowMs: number): void {
+  const refusal = unmetBy(rule, claims, nowMs / 1000);
   if (refusal === null) return;
   const roles = rule === 'public' ? [] : rule.roles.map(headerText);
-  throw new Denied({ kind: 'policy-unmet', refusal, roles });
+  throw new Denied({ kind: 'policy-unmet', refusal, roles, requirement: authenticationOf(rule) });
 }
 
 function requireRoles(claims: VerifiedClaims, { rolesAny, rolesAll }: RoutePolicy): void {

@@ -1,3 +1,8 @@
+import {
+  type AuthenticationRequirement,
+  NO_AUTHENTICATION_REQUIREMENT,
+  stepUpParameters,
+} from '../../domain/claims/authentication.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import { StatusCode } from '../../generated/envoy/type/v3/http_status.ts';
 import type { PolicyRefusal } from '../../policy/method-policy.ts';
@@ -10,7 +15,12 @@ export type DenialCause =
   | { readonly kind: 'role-missing'; readonly required: readonly string[] }
   | { readonly kind: 'actor-not-allowed' }
   /** `roles` are those that the rule requires, encoded as in `x-postern-roles`. */
-  | { readonly kind: 'policy-unmet'; readonly refusal: PolicyRefusal; readonly roles: readonly string[] }
+  | {
+      readonly kind: 'policy-unmet';
+      readonly refusal: PolicyRefusal;
+      readonly roles: readonly string[];
+      readonly requirement: AuthenticationRequirement;
+    }
   | { readonly kind: 'identity-unfit'; readonly detail: string }
   | { readonly kind: 'request-unreadable' }
   | { readonly kind: 'route-misconfigured'; readonly detail: string };
@@ -51,7 +61,7 @@ export function denialOf(error: unknown): Denial {
     case 'actor-not-allowed':
       return forbidden('ACTOR_NOT_ALLOWED', 'the token names no service that may act here', null);
     case 'policy-unmet':
-      return policyUnmet(denial.refusal, denial.roles);
+      return policyUnmet(denial);
     case 'identity-unfit':
       return forbidden('IDENTITY_UNFIT', denial.detail, null);
     case 'request-unreadable':
@@ -83,8 +93,14 @@ function roleMissing(roles: readonly string[]): Denial {
   });
 }
 
-function policyUnmet({ reason, detail }: PolicyRefusal, roles: readonly string[]): Denial {
+function policyUnmet({
+  refusal: { reason, detail },
+  roles,
+  requirement,
+}: Extract<DenialCause, { kind: 'policy-unmet' }>): Denial {
   switch (reason) {
+    case 'STEP_UP_REQUIRED':
+      return stepUpRequired(detail, requirement);
     case 'ROLE_MISSING':
       return roleMissing(roles);
     case 'TOKEN_CLAIMS_INVALID':
@@ -98,6 +114,15 @@ function policyUnmet({ reason, detail }: PolicyRefusal, roles: readonly string[]
 function tokenInvalid(reason: Denial['reason'], code: Code, message: string): Denial {
   const challenge = { error: 'invalid_token', error_description: message };
   return { http: StatusCode.Unauthorized, code, reason, message, challenge, isFault: false };
+}
+
+/** RFC 9470 section 3. */
+function stepUpRequired(message: string, requirement: AuthenticationRequirement): Denial {
+  const denial = tokenInvalid('STEP_UP_REQUIRED', Code.UNAUTHENTICATED, message);
+  return {
+    ...denial,
+    challenge: { error: 'insufficient_user_authentication', ...stepUpParameters(requirement) },
+  };
 }
 
 function forbidden(reason: Denial['reason'], message: string, challenge: Denial['challenge']): Denial {
@@ -123,6 +148,8 @@ function fromRejection({ rejection }: Rejected): Denial {
     return { ...internal, reason, message, isFault: false };
   }
   if (code !== Code.UNAUTHENTICATED) return internal;
+  if (rejection.kind === 'step-up-required')
+    return stepUpRequired(message, rejection.requirement ?? NO_AUTHENTICATION_REQUIREMENT);
   const denial = tokenInvalid(reason, code, message);
   // RFC 6750 section 3.1: the challenge to a request without a token has no error code.
   return isMissing ? { ...denial, challenge: {} } : denial;

@@ -1,8 +1,15 @@
+import {
+  type AuthenticationLevel,
+  authenticationLevels,
+  type AuthenticationRequirement,
+  MAX_AUTH_AGE_SECONDS,
+  parseMaxAuthAge,
+} from '../../domain/claims/authentication.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { Denied } from './denial.ts';
 
 /** What a route requires of its callers, from the `context_extensions` of its ext_authz configuration. */
-export interface RoutePolicy {
+export interface RoutePolicy extends AuthenticationRequirement {
   /** The audience that the token must have. Empty allows any configured audience. */
   readonly audience: string;
   /**
@@ -27,14 +34,16 @@ const KEYS: ReadonlySet<string> = new Set([
   'roles_any',
   'roles_all',
   'actors_any',
+  'min_acr',
+  'max_auth_age',
   'mode',
   'strip_token',
 ]);
 const NAME = /^(?:[!#$&-+\--[\]-~]|%[0-9A-F]{2})+$/;
 
 /**
- * Reads `audience`, `roles_any`, `roles_all`, `actors_any` (comma lists), `mode` (`required` or `optional`) and `strip_token` (`true`
- * or `false`). An unknown key is refused: a misspelt `roles_all` would otherwise open the route to everybody.
+ * Reads `audience`, `roles_any`, `roles_all`, `actors_any` (comma lists), `min_acr` (`aal1` or `aal2`), `max_auth_age` (seconds),
+ * `mode` (`required` or `optional`) and `strip_token` (`true` or `false`). An unknown key is refused: a misspelt `roles_all` would otherwise open the route to everybody.
  *
  * @param audiences the audiences at the moment; null while they are not known yet
  * @throws Denied `route-misconfigured`
@@ -50,12 +59,16 @@ export function routePolicy(extensions: Extensions, audiences: readonly string[]
     rolesAny: nameList(extensions, 'roles_any', 'roles as in x-postern-roles'),
     rolesAll: nameList(extensions, 'roles_all', 'roles as in x-postern-roles'),
     actorsAny: nameList(extensions, 'actors_any', 'names of service accounts'),
+    minAcr: level(extensions),
+    maxAuthAgeSeconds: maxAuthAge(extensions),
     optional,
     stripToken: choice(extensions, 'strip_token', ['false', 'true']) === 'true',
   };
-  if (optional && policy.rolesAny.length + policy.rolesAll.length + policy.actorsAny.length > 0) {
+  const { rolesAny, rolesAll, actorsAny, minAcr, maxAuthAgeSeconds } = policy;
+  const requiresClaims = rolesAny.length + rolesAll.length + actorsAny.length > 0;
+  if (optional && (requiresClaims || minAcr !== null || maxAuthAgeSeconds !== null)) {
     throw misconfigured(
-      'requires roles or actors although the token is optional; remove them, or set mode to required',
+      'requires roles, actors or a level although the token is optional; remove them, or set mode to required',
     );
   }
   return policy;
@@ -73,6 +86,24 @@ function configuredAudience(extensions: Extensions, audiences: readonly string[]
   if (audiences.includes(audience)) return audience;
   throw misconfigured(
     'has an audience that does not exist; it is neither in POSTERN_AUDIENCE nor was it added',
+  );
+}
+
+function level(extensions: Extensions): AuthenticationLevel | null {
+  const value = ownValue(extensions, 'min_acr');
+  if (value === undefined) return null;
+  const known = authenticationLevels.find((name) => name === value);
+  if (known !== undefined) return known;
+  throw misconfigured(`has a min_acr other than ${authenticationLevels.join(' or ')}`);
+}
+
+function maxAuthAge(extensions: Extensions): number | null {
+  const value = ownValue(extensions, 'max_auth_age');
+  if (value === undefined) return null;
+  const seconds = parseMaxAuthAge(value);
+  if (seconds !== null) return seconds;
+  throw misconfigured(
+    `has a max_auth_age that is not a number of seconds; write a whole number, 1 to ${MAX_AUTH_AGE_SECONDS}`,
   );
 }
 

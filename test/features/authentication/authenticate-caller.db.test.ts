@@ -59,6 +59,7 @@ async function answer(token: string, access: Exclude<AccessClass, 'public'>): Pr
     verifier,
     trust,
     maxStalenessMs: 600_000,
+    nowMs: Date.now,
     database: database.database,
     apiAudience: 'postern',
   };

@@ -32,7 +32,10 @@ test('T05 while only revocations are loaded, a valid token waits for the keys in
   const trust = new TrustBundle();
   const verifier = new TokenVerifier({ trust, policy: () => policy, cache: null, nowMs: Date.now });
   const verify = async (initialLoadWaitMs: number) =>
-    verifyToken({ verifier, trust, maxStalenessMs: 60_000, initialLoadWaitMs }, { token, audience: '' });
+    verifyToken(
+      { verifier, trust, maxStalenessMs: 60_000, initialLoadWaitMs, nowMs: Date.now },
+      { token, audience: '' },
+    );
   trust.applyUpdates({ revocations: [], cursor: 1n, complete: true, readAtMs: performance.now() });
   await expect(verify(0)).rejects.toMatchObject({ rejection: { kind: 'trust-stale' } });
 

@@ -64,7 +64,9 @@ describe('a valid token', () => {
     expect(withSession.allowed).toBe(true);
     expect(Object.keys(withSession.set).sort()).toEqual([...identityHeaders].sort());
     expect(withSession.removed.sort()).toEqual([
+      'x-postern-acr',
       'x-postern-actor',
+      'x-postern-auth-time',
       'x-postern-external-id',
       'x-postern-subject-name',
       'x-postern-x',
@@ -77,7 +79,9 @@ describe('a valid token', () => {
     expect(without.removed).toEqual(expect.arrayContaining(['x-postern-roles', 'x-postern-session']));
     expect(without.removed).not.toContain('x-postern-subject');
     expect((await check(withToken(bare))).removed.sort()).toEqual([
+      'x-postern-acr',
       'x-postern-actor',
+      'x-postern-auth-time',
       'x-postern-external-id',
       'x-postern-roles',
       'x-postern-session',
@@ -111,7 +115,9 @@ describe('a valid token', () => {
       header_map: { headers: [raw('authorization', `Bearer ${token}`), raw('X_Postern_Roles', 'admin')] },
     });
     expect(removed.sort()).toEqual([
+      'x-postern-acr',
       'x-postern-actor',
+      'x-postern-auth-time',
       'x-postern-external-id',
       'x-postern-subject-name',
       'x_postern_roles',

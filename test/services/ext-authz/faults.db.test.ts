@@ -31,7 +31,7 @@ describe('E01 an internal fault', () => {
     ['claims without roles', () => ({ ...claims, roles: undefined }) as unknown as VerifiedClaims, 'INTERNAL'],
   ])('%s causes a denial within 200 ms that does not reveal it', async (_name, verifyToken, reason) => {
     const noted: unknown[] = [];
-    const { check } = authorizationService({ audiences: ['postern'], policy: null, verifyToken, isTrustedProxy: () => false });
+    const { check } = authorizationService({ audiences: ['postern'], policy: null, verifyToken, isTrustedProxy: () => false, nowMs: Date.now });
     jest.useFakeTimers();
     let answer: Awaited<ReturnType<typeof check>> | undefined;
     const answering = Promise.resolve(check(request, {
