@@ -77,6 +77,7 @@ async function makeKey(database) {
       database,
       apiKeyDigests: new ApiKeyDigests(derive),
       maxApiKeys: 1_000,
+      secondFactorRoles: [],
       audienceFor: () => 'postern',
     },
     {

@@ -35,7 +35,7 @@ export function composeApiKeys(parts: {
   const { settings, rootKey, database, trustDatabase } = parts;
   const { policy, nowMs, verification } = parts.tokens;
   const digests = new ApiKeyDigests((purpose) => rootKey.derive(purpose));
-  const directory = new ApiKeyDirectory(digests, settings.issuer);
+  const directory = new ApiKeyDirectory(digests, settings.issuer, settings.secondFactorRoles);
   // A key that this process has just revoked ends before the feed reads it, and so does a deleted one.
   verification.trust.subscribe((change) => {
     if (change.kind !== 'revocations') return;

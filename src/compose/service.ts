@@ -134,7 +134,8 @@ export async function startService(
     const apiKeys = composeApiKeys({ settings, rootKey, tokens, database, trustDatabase });
     cleanups.push(() => apiKeys.uses.stop());
     const verification = { ...tokens.verification, verifyApiKey: apiKeys.verify };
-    const authentication = { ...verification, database, apiAudience: tokens.apiAudience };
+    const { secondFactorRoles } = settings;
+    const authentication = { ...verification, database, apiAudience: tokens.apiAudience, secondFactorRoles };
     const masterKeys = loadMasterKeys(settings);
     const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
     const keys = keyPolicy

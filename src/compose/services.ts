@@ -92,6 +92,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const apiKeyMaking = {
     apiKeyDigests: apiKeys.digests,
     maxApiKeys: settings.maxApiKeys,
+    secondFactorRoles: settings.secondFactorRoles,
     audienceFor: (requested: string) => issuer.audienceFor(requested),
   };
   const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };

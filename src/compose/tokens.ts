@@ -50,6 +50,7 @@ export function composeTokens(
       // No token is signed before the clock has been compared with that of the database.
       signer: () => (clock.aheadMs === null ? null : (sharedSecretSigner ?? trust.keys().signer)),
       nowMs,
+      secondFactorRoles: settings.secondFactorRoles,
     }),
     verification: {
       verifier: new TokenVerifier({

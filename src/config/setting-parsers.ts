@@ -7,6 +7,7 @@ import { masterKeyFault, sharedSecretFault } from '../crypto/secret-strength.ts'
 import { type Network, parseNetwork } from '../net/cidr.ts';
 import { isIdentifier } from '../domain/claims/claim-values.ts';
 import { tokenTypeClaims } from '../domain/claims/legacy-claims.ts';
+import { roleName } from '../domain/roles.ts';
 import { Secret } from '../domain/secret.ts';
 
 /** Turns a setting's text into its value, or throws `InvalidSetting`. */
@@ -176,6 +177,18 @@ export const audiences: SettingParser<readonly [string, ...string[]]> = (text) =
   if (new Set(all).size !== all.length)
     throw new InvalidSetting('contains the same audience twice; remove one');
   return all;
+};
+
+export const roles: SettingParser<readonly string[]> = (text) => {
+  const names = text.split(',').map((entry) => entry.trim());
+  if (names.some((name) => roleName(name, 'role').length > 0))
+    throw new InvalidSetting(
+      'must be names of roles, separated by commas: lower-case letters, digits and ._:- after a letter, at most 64 bytes each',
+    );
+  if (names.length > 64) throw new InvalidSetting('must have at most 64 names');
+  if (new Set(names).size !== names.length)
+    throw new InvalidSetting('contains the same role twice; remove one');
+  return names;
 };
 
 /** Claims with a meaning of their own: none of them names the user. */

@@ -61,6 +61,8 @@ export interface SettingValues {
   readonly refreshGraceSeconds: number;
   readonly refreshTokenForm: '1' | '2';
   readonly sessionsPerUser: number;
+  /** Roles that a user's token has only at level `aal2`. */
+  readonly secondFactorRoles: readonly string[];
   readonly keyRotationSeconds: number;
   readonly jwksMaxAgeSeconds: number;
   readonly maxStalenessSeconds: number;

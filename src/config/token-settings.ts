@@ -127,6 +127,18 @@ export const tokenSettingRows = {
     'The maximum number of live sessions per user, 1 to 10000. A further login ends the oldest.',
     value.count(1, 10_000),
   ),
+  secondFactorRoles: {
+    ...setting(
+      'POSTERN_SECOND_FACTOR_ROLES',
+      '',
+      'Roles that need a second factor, separated by commas, such as `admin`. A user who has one of them gets it only in tokens ' +
+        'of level `aal2`, and never in an API key. With `admin` in it, AdminService refuses administrators below `aal2`. ' +
+        'Service accounts and client certificates are exempt.',
+      value.roles,
+    ),
+    displayedDefault: 'none',
+    fallback: () => [],
+  },
   keyRotationSeconds: setting(
     'POSTERN_KEY_ROTATION',
     '30d',

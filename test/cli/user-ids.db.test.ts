@@ -127,7 +127,7 @@ test('T26 doctor names users whose tokens have no room after a change of the set
   const fine = await postern(['doctor', '--json']);
   expect(fine.stdout).not.toContain('external id');
   const { stdout } = await postern(['doctor', '--json'], '', settings);
-  expect(stdout).toMatch(/1 user has roles and an external id that do not fit into a token of 1536 bytes/);
+  expect(stdout).toMatch(/1 user has roles and an external id that do not fit into a token of 1664 bytes/);
   expect(stdout).toContain(String(((await listed('wide@example.com')) as { id: string } | undefined)?.id));
 });
 

@@ -54,6 +54,7 @@ test('A01 without a guard only public methods that audit nothing can be served',
   expect(served).toEqual([
     '/postern.v1.AuthService/VerifyToken',
     '/postern.v1.AuthService/RevokeToken',
+    '/postern.v1.AuthService/BeginPasskeyLogin',
     '/postern.v1.AuthService/GetJwks',
     '/envoy.service.auth.v3.Authorization/Check',
     '/grpc.health.v1.Health/Check',

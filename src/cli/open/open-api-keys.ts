@@ -21,6 +21,7 @@ export function openApiKeys<T>(work: (making: ApiKeyMaking) => Promise<T>): Prom
       database,
       apiKeyDigests: new ApiKeyDigests((purpose) => root.derive(purpose)),
       maxApiKeys: settings.maxApiKeys,
+      secondFactorRoles: settings.secondFactorRoles,
       audienceFor(requested) {
         if (requested === '') return audiences.all[0];
         if (audiences.all.includes(requested)) return requested;

@@ -79,6 +79,16 @@ export function passwordAuthentication(nowSeconds: number): Authentication {
   return { acr: 'aal1', amr: ['pwd'], authenticatedAtSeconds: Math.floor(nowSeconds) };
 }
 
+/** The authentication that a token states, for one that is derived from it; null for a token without a level. */
+export function authenticationOf({
+  acr,
+  amr,
+  authenticatedAtSeconds,
+}: Pick<VerifiedClaims, 'acr' | 'amr' | 'authenticatedAtSeconds'>): Authentication | null {
+  const level = authenticationLevels.find((name) => name === acr);
+  return level === undefined ? null : { acr: level, amr, authenticatedAtSeconds };
+}
+
 /**
  * The authentication of a session whose user has proven a second factor. `amr` has the methods of this proof beside the password;
  * those of an earlier second factor are left out, so that they do not look as fresh as `auth_time`. A session that a passkey
@@ -92,7 +102,8 @@ export function raisedAuthentication(
   methods: readonly string[],
   nowSeconds: number,
 ): Authentication {
-  const kept = current.includes('mfa') ? current : current.filter((method) => method === 'pwd');
+  const first = current.includes('mfa') ? ['hwk', 'swk', 'mfa'] : ['pwd'];
+  const kept = current.filter((method) => first.includes(method));
   return {
     acr: 'aal2',
     amr: [...new Set([...kept, ...methods])],

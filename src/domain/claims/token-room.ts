@@ -1,7 +1,7 @@
 import type { FieldViolation } from '../rejection.ts';
 
 /** Maximum length of an issued token (T26), which is sent in a header of every request. */
-export const MAX_ISSUED_TOKEN_BYTES = 1536;
+export const MAX_ISSUED_TOKEN_BYTES = 1664;
 
 /** The parts of a token besides its claims, in bytes: header, signature and two dots. RSA keys have 3072 bits. */
 const BYTES_AROUND_CLAIMS = {
@@ -18,8 +18,14 @@ interface RoomSettings {
   readonly audiences: readonly string[];
 }
 
+/**
+ * The most that the claims about the authentication take: `,"acr":"aal2"`, `,"auth_time":` with ten digits, and the longest
+ * `amr` that `raisedAuthentication` makes. Every user has room for them, so that a step-up does not fail by the length.
+ */
+const AUTHENTICATION_BYTES = 13 + 23 + ',"amr":["hwk","mfa","swk","recovery"]'.length;
+
 /** The JSON of a user's claims without `external_id` and without the values of issuer, audience and roles. */
-const OTHER_CLAIMS_BYTES = 205;
+const OTHER_CLAIMS_BYTES = 205 + AUTHENTICATION_BYTES;
 
 /** `,"external_id":""` */
 export const EXTERNAL_ID_MEMBER_BYTES = 17;

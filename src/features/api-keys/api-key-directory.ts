@@ -5,6 +5,7 @@ import { type ApiKeyDigests } from '../../crypto/api-key-digests.ts';
 import { sameDigest } from '../../crypto/keyed-digests.ts';
 import type { VerifiedClaims } from '../../domain/claims/claims.ts';
 import { networkMatcher, parseNetwork } from '../../net/cidr.ts';
+import { rolesForKey } from './api-key.ts';
 import type { FedApiKey } from './api-key-feed-queries.ts';
 
 /** A key in memory. A change replaces the object. */
@@ -44,6 +45,7 @@ const EXPIRED_KEPT_SECONDS = 86_400;
 export class ApiKeyDirectory {
   readonly #digests: ApiKeyDigests;
   readonly #issuer: string;
+  readonly #secondFactorRoles: readonly string[];
   readonly #byDigest = new Map<string, Entry>();
   readonly #byId = new Map<string, Entry>();
   readonly #recent = new Map<string, Entry>();
@@ -54,10 +56,14 @@ export class ApiKeyDirectory {
   readonly #lists = new Map<string, readonly string[]>();
   #purgeCursor: Iterator<Entry> | null = null;
 
-  /** @param issuer the claim `iss` */
-  constructor(digests: ApiKeyDigests, issuer: string) {
+  /**
+   * @param issuer the claim `iss`
+   * @param secondFactorRoles roles that no key of a user has: a key is used without a second factor
+   */
+  constructor(digests: ApiKeyDigests, issuer: string, secondFactorRoles: readonly string[] = []) {
     this.#digests = digests;
     this.#issuer = issuer;
+    this.#secondFactorRoles = secondFactorRoles;
   }
 
   /** How many keys are known, with expired ones that are not purged yet. */
@@ -158,7 +164,12 @@ export class ApiKeyDirectory {
       credentialKind: 'api-key',
       issuer: this.#issuer,
       audience: this.#shared([key.audience]),
-      roles: this.#shared(key.roles.filter((role) => key.ownerRoles.includes(role))),
+      // The policy may be newer than the key.
+      roles: this.#shared(
+        rolesForKey(ownerType, key.roles, this.#secondFactorRoles).filter((role) =>
+          key.ownerRoles.includes(role),
+        ),
+      ),
       issuedAtSeconds: Math.floor(createdAt.getTime() / 1000),
       expiresAtSeconds: expiresAt === null ? Infinity : Math.floor(expiresAt.getTime() / 1000),
       keyId: null,

@@ -72,3 +72,17 @@ export function canonicalNetworks(networks: readonly string[]): readonly string[
   });
   return [...new Set(canonical)].sort();
 }
+
+/**
+ * Those of some roles that a key may have by the policy of second factors: a key is used without one. Service accounts are
+ * exempt.
+ *
+ * @param secondFactorRoles POSTERN_SECOND_FACTOR_ROLES
+ */
+export function rolesForKey(
+  ownerType: ApiKeyOwner['type'],
+  roles: readonly string[],
+  secondFactorRoles: readonly string[],
+): readonly string[] {
+  return ownerType === 'service' ? roles : roles.filter((role) => !secondFactorRoles.includes(role));
+}

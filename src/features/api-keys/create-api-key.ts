@@ -18,6 +18,7 @@ import {
   MAX_KEYS_PER_OWNER,
   MAX_ROWS_PER_OWNER,
   type NewApiKey,
+  rolesForKey,
 } from './api-key.ts';
 import { countAllKeys, countKeysOf, insertApiKey, lockOwner, type OwnerRights } from './api-key-queries.ts';
 
@@ -26,6 +27,8 @@ export interface ApiKeyMaking {
   readonly apiKeyDigests: ApiKeyDigests;
   /** POSTERN_API_KEYS_MAX. */
   readonly maxApiKeys: number;
+  /** POSTERN_SECOND_FACTOR_ROLES: no key of a user has one of them. */
+  readonly secondFactorRoles: readonly string[];
   /** The configured audience for a request; empty for the default. Throws `field-invalid`. */
   readonly audienceFor: (requested: string) => string;
 }
@@ -58,6 +61,7 @@ export async function createApiKey(
   return making.database.transaction(call, async (trx) => {
     const rights = await requireOwner(trx, owner);
     requireAllowed(key.roles, audience, rights);
+    requireNoSecondFactorRole(key.roles, rolesForKey(owner.type, key.roles, making.secondFactorRoles));
     await requireRoom(trx, owner, making.maxApiKeys);
     const made = await insertKey(trx, making.apiKeyDigests, {
       owner,
@@ -158,4 +162,11 @@ function requireAllowed(roles: readonly string[], audience: string, rights: Owne
   if (rights.allowedAudiences !== null && !rights.allowedAudiences.includes(audience))
     violations.push({ field: 'audience', description: 'must be an allowed audience of the service account' });
   if (violations.length > 0) throw new Rejected({ kind: 'field-invalid', violations });
+}
+
+function requireNoSecondFactorRole(roles: readonly string[], possible: readonly string[]): void {
+  const excess = [...new Set(roles)].filter((role) => !possible.includes(role));
+  if (excess.length === 0) return;
+  const description = `must be without ${excess.join(', ')}, since POSTERN_SECOND_FACTOR_ROLES keeps it out of API keys of users; use a service account`;
+  throw new Rejected({ kind: 'field-invalid', violations: [{ field: 'roles', description }] });
 }

@@ -8,7 +8,7 @@ import type { Transaction } from '../../database/database.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import { MAX_OVERLAP_SECONDS } from '../service-accounts/rotate-service-secret.ts';
-import { type ApiKeyOwner, canonicalNetworks } from './api-key.ts';
+import { type ApiKeyOwner, canonicalNetworks, rolesForKey } from './api-key.ts';
 import {
   findOwnerOfKey,
   lockRotatableKey,
@@ -59,7 +59,9 @@ export async function rotateApiKey(
     const made = await insertKey(trx, apiKeyDigests, {
       owner,
       name: key.name,
-      roles: key.roles.filter((role) => ownerRoles.includes(role)),
+      roles: rolesForKey(owner.type, key.roles, making.secondFactorRoles).filter((role) =>
+        ownerRoles.includes(role),
+      ),
       audience: key.audience,
       networks: canonicalNetworks(key.networks),
       createdAt: now,

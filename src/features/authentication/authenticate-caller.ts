@@ -1,5 +1,7 @@
 import type { CallBudget } from '../../domain/operation-call.ts';
 import { type AccessClass, ADMIN_ROLE, type Caller } from '../../domain/caller.ts';
+import type { AuditActor } from '../../domain/audit-event.ts';
+import type { VerifiedClaims } from '../../domain/claims/claims.ts';
 import { isDerived } from '../../domain/claims/derived-token.ts';
 import { isUuid } from '../../domain/validation.ts';
 import { Rejected } from '../../domain/rejection.ts';
@@ -12,6 +14,8 @@ export interface AuthenticateDependencies extends VerifyDependencies {
   readonly database: Database;
   /** The audience that a token must have to be accepted by Postern's own methods. */
   readonly apiAudience: string;
+  /** POSTERN_SECOND_FACTOR_ROLES. */
+  readonly secondFactorRoles: readonly string[];
 }
 
 /**
@@ -21,11 +25,13 @@ export interface AuthenticateDependencies extends VerifyDependencies {
  * narrower token passes through could otherwise change the password. The access class `service` relies on the token alone: deleting a service account revokes its tokens, and calls keep working while the database is
  * unreachable.
  *
+ * Where a second factor is needed for the role `admin`, a user's own token below level `aal2` gets `step-up-required`.
+ *
  * A token for another audience is refused (RFC 9068 section 4): otherwise any service that receives it could replay it
  * here and act as its bearer. A legacy HS256 token has no audience and is therefore always refused.
  *
  * @param credential.address from where it is used, which an API key may restrict
- * @throws Rejected `token-refused`, `api-key-invalid`, `credential-not-allowed`, `admin-required`, `service-required`, `trust-stale`, `store-unavailable`
+ * @throws Rejected `token-refused`, `api-key-invalid`, `credential-not-allowed`, `admin-required`, `step-up-required`, `service-required`, `trust-stale`, `store-unavailable`
  */
 export async function authenticateCaller(
   dependencies: AuthenticateDependencies,
@@ -56,15 +62,41 @@ export async function authenticateCaller(
       if (type === 'service') return caller;
       throw new Rejected({ kind: 'service-required' });
     case 'admin': {
-      // A narrower token stays narrower: without the role in it, that of the subject does not count.
-      if (!roles.includes(ADMIN_ROLE)) throw new Rejected({ kind: 'admin-required', caller: { type, id } });
+      const lacksLevel = lacksLevelOfAdmin(claims, dependencies.secondFactorRoles);
+      // A narrower token stays narrower: without the role in it, that of the subject does not count. A user's own token below
+      // the level lacks the role as well, but can get it.
+      const mayStepUp = lacksLevel && !isDerived(claims);
+      const holdsRole = roles.includes(ADMIN_ROLE) && !lacksLevel;
+      if (!holdsRole && !mayStepUp) throw adminRequired({ type, id });
       const rolesNow = await currentRoles(dependencies.database, caller, budget);
-      if (rolesNow.includes(ADMIN_ROLE)) return { ...caller, roles: rolesNow };
-      throw new Rejected({ kind: 'admin-required', caller: { type, id } });
+      if (!rolesNow.includes(ADMIN_ROLE)) throw adminRequired({ type, id });
+      if (!holdsRole) throw stepUpRequired({ type, id });
+      return { ...caller, roles: rolesNow };
     }
     default:
       return access satisfies never;
   }
+}
+
+/**
+ * Whether a user's credential is below the level that the role `admin` needs. It may have the role all the same: it was issued
+ * before the policy was set.
+ */
+function lacksLevelOfAdmin(
+  { subjectType, acr }: VerifiedClaims,
+  secondFactorRoles: readonly string[],
+): boolean {
+  return subjectType === 'user' && secondFactorRoles.includes(ADMIN_ROLE) && acr !== 'aal2';
+}
+
+function adminRequired(caller: Pick<Caller, 'type' | 'id'>): Rejected {
+  return new Rejected({ kind: 'admin-required', caller });
+}
+
+function stepUpRequired(caller: AuditActor): Rejected {
+  const detail =
+    'the role admin needs a second factor; call StepUp with a code or a passkey, or add a factor first';
+  return new Rejected({ kind: 'step-up-required', detail, caller });
 }
 
 function claimsInvalid(detail: string): Rejected {

@@ -100,8 +100,8 @@ export class AccessTokenIssuer {
     if (tokenRoomViolations(room, user, 'roles').length > 0) throw new Rejected({ kind: 'claims-too-long' });
   }
 
-  /** The roles that a user's token of a level may have. */
-  rolesAt(acr: Authentication['acr'], roles: readonly string[]): readonly string[] {
+  /** The roles that a user's token of a level may have. @param acr null for a token without a level, such as that of an API key */
+  rolesAt(acr: string | null, roles: readonly string[]): readonly string[] {
     return acr === 'aal2' ? roles : roles.filter((role) => !this.#secondFactorRoles.has(role));
   }
 

@@ -1,5 +1,6 @@
 import type { Transaction } from '../../database/database.ts';
 import type { Actor } from '../../domain/claims/actor.ts';
+import type { Authentication } from '../../domain/claims/authentication.ts';
 import type { UsedOnce } from '../used-once/used-once-queries.ts';
 import type { TokenDependencies } from './derived-token-queries.ts';
 
@@ -26,6 +27,8 @@ export interface ExchangeGrant {
     /** Null for a service account. */
     readonly sessionId: string | null;
     readonly externalId: string | null;
+    /** That of the token which is exchanged; null for a service account and an API key. */
+    readonly authentication: Authentication | null;
   };
   /** The claim `client_id`. */
   readonly clientId: string;

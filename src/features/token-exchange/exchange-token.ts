@@ -161,6 +161,7 @@ async function issueFor(
     externalId: subject.externalId,
     subjectName: subject.name,
     actor,
+    authentication: subject.authentication,
     clientId,
     roles,
     audience,

@@ -36,6 +36,7 @@ export function grantOfApiKey(verification: ApiKeyVerification): GrantResolver {
         name: claims.subjectName,
         sessionId: isUser ? id : null,
         externalId: claims.externalId,
+        authentication: null,
       },
       clientId: isUser ? DERIVED_CLIENT_ID : claims.subject,
       actor: null,

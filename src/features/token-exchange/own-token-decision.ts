@@ -1,4 +1,5 @@
 import { type Actor, actorsOf, MAX_ACTORS } from '../../domain/claims/actor.ts';
+import { authenticationOf } from '../../domain/claims/authentication.ts';
 import type { VerifiedClaims } from '../../domain/claims/claims.ts';
 import { DERIVED_CLIENT_ID, isDerived, SESSION_CLIENT_ID } from '../../domain/claims/derived-token.ts';
 import { Rejected, type RefusedSubject } from '../../domain/rejection.ts';
@@ -48,6 +49,7 @@ export function decideOwnExchange(exchange: OwnTokenExchange, standing: TokenSta
       name: subject.subjectName,
       sessionId: subject.sessionId,
       externalId: subject.externalId,
+      authentication: authenticationOf(subject),
     },
     clientId: actor === null ? DERIVED_CLIENT_ID : actor.subject,
     actor,

@@ -57,7 +57,7 @@ export function grantTo(
   const roles = boundRoles(candidate);
   const granted = allowedAudience(audience, allowedAudiences, audiences);
   return {
-    subject: { type: 'service', id, name, sessionId: null, externalId: null },
+    subject: { type: 'service', id, name, sessionId: null, externalId: null, authentication: null },
     clientId: id,
     actor: null,
     roles,

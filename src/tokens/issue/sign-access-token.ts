@@ -43,7 +43,7 @@ export function createTokenId(random: Uint8Array): string {
 
 /**
  * Signs an access token with the claims of RFC 9068 section 2.2: ids and roles, but no e-mail address and no secrets.
- * Throws a RangeError when the token exceeds 1536 bytes: `userRoles` and `AccessTokenIssuer.requireRoom` prevent it.
+ * Throws a RangeError when the token exceeds `MAX_ISSUED_TOKEN_BYTES`: `userRoles` and `AccessTokenIssuer.requireRoom` prevent it.
  */
 export async function signAccessToken(signer: Signer, contents: AccessTokenContents): Promise<string> {
   const { issuer, audience, subject, sessionId, clientId, externalId, roles } = contents;
@@ -70,7 +70,7 @@ export async function signAccessToken(signer: Signer, contents: AccessTokenConte
   const token = await signer.sign(hasRoom ? named : claimsWith(null));
   if (token.length > MAX_ISSUED_TOKEN_BYTES)
     throw new RangeError(
-      'the access token is longer than 1536 bytes; give its subject fewer roles or a shorter external_id',
+      `the access token is longer than ${MAX_ISSUED_TOKEN_BYTES} bytes; give its subject fewer roles or a shorter external_id`,
     );
   return token;
 }

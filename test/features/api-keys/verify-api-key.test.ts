@@ -37,7 +37,11 @@ function keyed(rights: Partial<FedApiKey> = {}): { text: string; fed: FedApiKey 
 }
 
 function verifierOf(...keys: FedApiKey[]) {
-  const directory = new ApiKeyDirectory(digests, 'https://postern.example');
+  return verifierUnder([], ...keys);
+}
+
+function verifierUnder(secondFactorRoles: readonly string[], ...keys: FedApiKey[]) {
+  const directory = new ApiKeyDirectory(digests, 'https://postern.example', secondFactorRoles);
   for (const key of keys) directory.apply(key);
   const seen: { reads: number; uses: number; onRead: () => void } = {
     reads: 0,
@@ -170,5 +174,21 @@ describe('Q04 a key that ends while the keys are read', () => {
     expect(directory.size).toBe(1);
     directory.purge(nowMs / 1000 + 60 + 86_401);
     expect(directory.size).toBe(0);
+  });
+});
+
+describe('M35 a role that needs a second factor', () => {
+  const roles = ['admin', 'reader'];
+
+  test('is not in the key of a user, also in one that was made before the policy', async () => {
+    const { text, fed } = keyed({ roles, ownerRoles: roles });
+    expect((await verifierOf(fed).verify(text)).roles).toEqual(roles);
+    const { verify } = verifierUnder(['admin'], fed);
+    expect(await verify(text)).toMatchObject({ roles: ['reader'], acr: null, authenticatedAtSeconds: null });
+  });
+
+  test('stays in the key of a service account', async () => {
+    const { text, fed } = keyed({ ownerType: 'service', roles, ownerRoles: roles });
+    expect((await verifierUnder(['admin'], fed).verify(text)).roles).toEqual(roles);
   });
 });

@@ -1,8 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
-import { UNKNOWN_AUTHENTICATION } from '../../../src/domain/claims/authentication.ts';
+import { type Authentication, UNKNOWN_AUTHENTICATION } from '../../../src/domain/claims/authentication.ts';
 import type { AccessClass } from '../../../src/domain/caller.ts';
 import { Rejected } from '../../../src/domain/rejection.ts';
 import { Secret } from '../../../src/domain/secret.ts';
@@ -54,7 +54,11 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-async function answer(token: string, access: Exclude<AccessClass, 'public'>): Promise<string> {
+async function answer(
+  token: string,
+  access: Exclude<AccessClass, 'public'>,
+  secondFactorRoles: readonly string[] = [],
+): Promise<string> {
   const dependencies = {
     verifier,
     trust,
@@ -62,6 +66,7 @@ async function answer(token: string, access: Exclude<AccessClass, 'public'>): Pr
     nowMs: Date.now,
     database: database.database,
     apiAudience: 'postern',
+    secondFactorRoles,
   };
   try {
     const caller = await authenticateCaller(dependencies, { token, access }, testCall());
@@ -172,4 +177,73 @@ test('A04 a user with the id of a service account has none of its roles', async 
     authentication: UNKNOWN_AUTHENTICATION,
   });
   expect(await answer(token, 'admin')).toBe('admin-required');
+});
+
+describe('M33 where the role admin needs a second factor', () => {
+  const aal2: Authentication = { acr: 'aal2', amr: ['pwd', 'otp'], authenticatedAtSeconds: 1_800_000_000 };
+  const aal1: Authentication = { acr: 'aal1', amr: ['pwd'], authenticatedAtSeconds: 1_800_000_000 };
+  const policy = ['operator', 'admin'];
+
+  async function admin(): Promise<string> {
+    return (await userToken(['admin'])).id;
+  }
+  async function own(userId: string, roles: string[], authentication: Authentication): Promise<string> {
+    const user = { userId, sessionId: randomUUID(), externalId: null, roles, audience: 'postern' };
+    return (await issuer.issueToUser({ ...user, authentication })).token;
+  }
+  async function derived(subject: string, roles: string[], authentication: Authentication | null) {
+    const now = Math.floor(Date.now() / 1000);
+    const { token } = await issuer.issueDerived({
+      subject,
+      sessionId: randomUUID(),
+      clientId: 'exchange',
+      externalId: null,
+      roles,
+      audience: 'postern',
+      tokenId: randomUUID(),
+      issuedAtSeconds: now,
+      lifetimeSeconds: 60,
+      authentication,
+    });
+    return token;
+  }
+
+  test('an administrator below aal2 is asked to step up, with and without the role in the token', async () => {
+    const id = await admin();
+    expect(await answer(await own(id, ['admin'], aal1), 'admin', policy)).toBe('step-up-required');
+    expect(await answer(await own(id, [], aal1), 'admin', policy)).toBe('step-up-required');
+    expect(await answer(await own(id, ['admin'], UNKNOWN_AUTHENTICATION), 'admin', policy)).toBe(
+      'step-up-required',
+    );
+    expect(await answer(await own(id, ['admin'], aal2), 'admin', policy)).toBe('user admin');
+    expect(await answer(await own(id, ['admin'], aal1), 'admin', ['operator'])).toBe('user admin');
+  });
+
+  test('nobody else is: who is no administrator learns nothing', async () => {
+    const { id } = await userToken([]);
+    expect(await answer(await own(id, [], aal1), 'admin', policy)).toBe('admin-required');
+    expect(await answer(await own(id, ['admin'], aal1), 'admin', policy)).toBe('admin-required');
+    await database.query(`UPDATE users SET roles = '{admin}', disabled_at = now() WHERE id = $1`, [id]);
+    expect(await answer(await own(id, [], aal1), 'admin', policy)).toBe('admin-required');
+  });
+
+  test('a derived token below aal2 has no administration, with the role in it as well', async () => {
+    const id = await admin();
+    for (const authentication of [aal1, null])
+      expect(await answer(await derived(id, ['admin'], authentication), 'admin', policy)).toBe(
+        'admin-required',
+      );
+    expect(await answer(await derived(id, ['admin'], aal2), 'admin', policy)).toBe('user admin');
+    expect(await answer(await derived(id, [], aal2), 'admin', policy)).toBe('admin-required');
+  });
+
+  test('service accounts are exempt', async () => {
+    expect(await answer((await serviceToken(['admin'])).token, 'admin', policy)).toBe('service admin');
+  });
+
+  test('the other access classes do not change', async () => {
+    const token = await own(await admin(), ['admin'], aal1);
+    expect(await answer(token, 'user', policy)).toBe('user admin');
+    expect(await answer((await serviceToken(['admin'])).token, 'service', policy)).toBe('service admin');
+  });
 });

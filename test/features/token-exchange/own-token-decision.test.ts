@@ -90,7 +90,14 @@ function refusal(exchange: Partial<OwnTokenExchange>, state = standing()): strin
 describe('G01 without an actor', () => {
   test("a user's token keeps everything but what is taken away", () => {
     expect(decide({ audience: 'billing' })).toEqual({
-      subject: { type: 'user', id: 'ann', name: null, sessionId: 's1', externalId: 'crm-1' },
+      subject: {
+        type: 'user',
+        id: 'ann',
+        name: null,
+        sessionId: 's1',
+        externalId: 'crm-1',
+        authentication: null,
+      },
       clientId: 'exchange',
       actor: null,
       countedBy: '["s1",["postern"],null]',
@@ -101,6 +108,20 @@ describe('G01 without an actor', () => {
       usesUp: null,
       details: { subject_token: 'j1', session: 's1' },
     });
+  });
+
+  test.each([
+    { acr: 'aal1', amr: ['pwd'], authenticatedAtSeconds: now - 60 },
+    { acr: 'aal2', amr: ['pwd', 'otp'], authenticatedAtSeconds: now - 600 },
+    { acr: 'aal1', amr: [], authenticatedAtSeconds: null },
+  ])('M36 a derived token keeps the authentication $acr $amr', (authentication) => {
+    const subject = user(authentication);
+    expect(decide({ subject }).subject.authentication).toEqual(authentication);
+    const actor = service({ audience: ['postern'] });
+    const received = user({ ...authentication, audience: ['orders'] });
+    expect(decide({ subject: received, actor, audience: 'billing' }).subject.authentication).toEqual(
+      authentication,
+    );
   });
 
   test("a service's token keeps its name and depends on what its own depends on", () => {
