@@ -125,8 +125,8 @@ app.use((error, request, response, next) => {
   const code = error.status ?? httpStatusOf(error);
   if (code >= 500) console.error(error.message);
   if (code === 503) response.set('retry-after', '1');
-  const { reason, factors } = error instanceof PosternError ? error : {};
-  response.status(code).json({ error: reason ?? 'FAILED', factors });
+  const { reason, factors = [] } = error instanceof PosternError ? error : {};
+  response.status(code).json({ error: reason ?? 'FAILED', ...(factors.length > 0 && { factors }) });
 });
 
 function httpStatusOf({ code }) {
