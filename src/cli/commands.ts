@@ -27,6 +27,11 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/migrate.ts')).migrate,
   },
   {
+    path: ['login'],
+    summary: 'log in at a running service and print the access token',
+    load: async () => (await import('./commands/login.ts')).login,
+  },
+  {
     path: ['user', 'create'],
     summary: 'create a user',
     load: async () => (await import('./commands/user/create.ts')).userCreate,
@@ -70,6 +75,21 @@ export const commands: readonly CommandRow[] = [
     path: ['user', 'reset-password'],
     summary: 'create a token with which a user can set a password once, within an hour',
     load: async () => (await import('./commands/user/reset-password.ts')).userResetPassword,
+  },
+  {
+    path: ['user', 'factors'],
+    summary: "list a user's second factors",
+    load: async () => (await import('./commands/user/factors.ts')).userFactors,
+  },
+  {
+    path: ['user', 'enrol-totp'],
+    summary: 'add an authenticator app to a user, such as the first administrator',
+    load: async () => (await import('./commands/user/enrol-totp.ts')).userEnrolTotp,
+  },
+  {
+    path: ['user', 'reset-factors'],
+    summary: 'delete the second factors and recovery codes of a user who lost them, and end their sessions',
+    load: async () => (await import('./commands/user/factors.ts')).userResetFactors,
   },
   {
     path: ['session', 'list'],

@@ -1,9 +1,7 @@
-import { createInterface } from 'node:readline';
-import { type Readable, Writable } from 'node:stream';
 import { withoutFinalLineEnds } from '../domain/decode-text.ts';
 import { Secret } from '../domain/secret.ts';
-import { CommandFailure, wrongUse } from './command-failure.ts';
-import { exitCodes } from './exit-codes.ts';
+import { wrongUse } from './command-failure.ts';
+import { ownTerminal, Prompt, type Terminal } from './prompt.ts';
 import { readText } from './read-text.ts';
 
 export interface SecretRequest {
@@ -15,19 +13,13 @@ export interface SecretRequest {
   readonly isNew: boolean;
 }
 
-/** Where the secret is typed and where the prompt is printed. Tests pass their own streams. */
-export interface SecretTerminal {
-  readonly input: Readable & { readonly isTTY?: boolean };
-  readonly output: Writable;
-}
-
 /**
  * Reads a password or a secret from the terminal without showing it, or from standard input. It is never an argument,
  * which would appear in the shell history and, to every user of the machine, in the process list.
  */
 export async function readSecret(
   request: SecretRequest,
-  terminal: SecretTerminal = { input: process.stdin, output: process.stderr },
+  terminal: Terminal = ownTerminal(),
 ): Promise<Secret> {
   const { name, fromStdin, isNew } = request;
   const isTerminal = terminal.input.isTTY === true;
@@ -58,32 +50,18 @@ function requireSecret(name: string, text: string): Secret {
   return new Secret(text);
 }
 
-/**
- * Reads one line for each question and stops at an empty one. Line editing works, but its output is discarded. One reader
- * serves all questions, so that lines which arrive together, for example from a script, are not lost.
- */
-async function askHidden(questions: readonly string[], { input, output }: SecretTerminal): Promise<string[]> {
-  const discard = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const reader = createInterface({ input, output: discard, terminal: true, historySize: 0 });
-  const lines = reader[Symbol.asyncIterator]();
-  const interruption = new Promise<'interrupted'>((resolve) =>
-    reader.once('SIGINT', () => resolve('interrupted')),
-  );
+/** Stops at an empty answer. */
+async function askHidden(questions: readonly string[], terminal: Terminal): Promise<string[]> {
+  const prompt = new Prompt(terminal);
   const answers: string[] = [];
   try {
     for (const question of questions) {
-      output.write(question);
-      const line = await Promise.race([lines.next(), interruption]);
-      output.write('\n');
-      if (line === 'interrupted')
-        throw new CommandFailure(exitCodes.interrupted, 'interrupted', 'Nothing was changed.');
-      if (line.done === true)
-        throw wrongUse('the input ended before a line was entered', 'Run the command again.');
-      answers.push(line.value);
-      if (line.value === '') break;
+      const answer = await prompt.ask(question, { hidden: true });
+      answers.push(answer);
+      if (answer === '') break;
     }
   } finally {
-    reader.close();
+    prompt.close();
   }
   return answers;
 }

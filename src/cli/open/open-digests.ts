@@ -13,9 +13,17 @@ export interface DigestTools {
 
 /** Opens the database, and the key for digests of secrets, which the master key seals. For commands that create secrets. */
 export function openDigests<T>(work: (tools: DigestTools) => Promise<T>): Promise<T> {
+  return openRootKey(({ database, digests, settings }) => work({ database, digests, settings }));
+}
+
+/** As `openDigests`, with the root key, from which the other keys are derived. */
+export function openRootKey<T>(
+  work: (tools: DigestTools & { readonly root: RootKey }) => Promise<T>,
+): Promise<T> {
   return openDatabaseFor({ schema: true, keys: true }, async (database, settings) => {
     const root = new RootKey();
     await root.prepare(database, loadMasterKeys(settings));
-    return work({ database, settings, digests: new SecretDigests((purpose) => root.derive(purpose)) });
+    const digests = new SecretDigests((purpose) => root.derive(purpose));
+    return work({ database, settings, digests, root });
   });
 }

@@ -3,6 +3,7 @@ import { revokeApiKeyRows } from '../api-keys/api-key-queries.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import type { Database, Transaction } from '../../database/database.ts';
 import { deleteAllPasswordResets } from '../users/password-reset-queries.ts';
+import { deleteAllRecoveryCodes } from '../second-factors/restored-recovery-codes-queries.ts';
 import { endSessions, lockAllSessions } from '../sessions/session-queries.ts';
 import {
   insertActiveKey,
@@ -18,25 +19,36 @@ import { type KeyMaking, newSealedKey } from '../signing-keys/advance-signing-ke
  *
  * @param input.replaceKeys for a database that was restored from a backup (D18): also revokes all signing keys and
  *   creates a new one, because access tokens may exist that the backup does not know; deletes pending password
- *   resets and revokes all API keys, because they may have been used or revoked since the backup; and ends the trust in
- *   outside identities. Null to keep all.
- * @returns how many sessions ended, the kid of the new signing key, and what was trusted; null when they were kept
+ *   resets and recovery codes and revokes all API keys, because they may have been used or revoked since the backup; and
+ *   ends the trust in outside identities. Null to keep all.
+ * @returns how many sessions ended, the kid of the new signing key, how many users lost their recovery codes, and what was
+ *   trusted; null when they were kept
  */
 export async function endAllSessions(
   { database }: { readonly database: Database },
   { replaceKeys, ...auditedBy }: { readonly replaceKeys: KeyMaking | null } & AuditedBy,
-): Promise<{ sessions: number; active: string | null; apiKeys: number; endedTrust: EndedTrust | null }> {
+): Promise<{
+  sessions: number;
+  active: string | null;
+  apiKeys: number;
+  usersWithoutRecoveryCodes: number;
+  endedTrust: EndedTrust | null;
+}> {
   return database.unlimited(async (trx) => {
     await lockAllSessions(trx);
     const ended = await endSessions(trx, 'all', 'administrator');
     await audit(trx, auditedBy, { action: 'session.revoke', details: { sessions: ended.length, all: true } });
-    if (replaceKeys === null) return { sessions: ended.length, active: null, apiKeys: 0, endedTrust: null };
+    const sessions = ended.length;
+    if (replaceKeys === null)
+      return { sessions, active: null, apiKeys: 0, usersWithoutRecoveryCodes: 0, endedTrust: null };
     await deleteAllPasswordResets(trx);
     const { ids } = await revokeApiKeyRows(trx, 'all');
     await audit(trx, auditedBy, { action: 'key.api.revoke', details: { api_keys: ids.length, all: true } });
+    const users = await deleteAllRecoveryCodes(trx);
+    await audit(trx, auditedBy, { action: 'recovery-codes.replace', details: { users, all: true } });
     const endedTrust = await endOutsideTrust(trx, auditedBy);
     const active = await replaceSigningKeys(trx, replaceKeys, auditedBy);
-    return { sessions: ended.length, apiKeys: ids.length, active, endedTrust };
+    return { sessions, apiKeys: ids.length, active, usersWithoutRecoveryCodes: users, endedTrust };
   });
 }
 

@@ -4,8 +4,20 @@ import type { ConnectionLog } from '../connection-log.ts';
 import type { StreamKind } from '../../rpc/call-context.ts';
 import type { Collectors } from './exposition.ts';
 
-const LOGIN = '/postern.v1.AuthService/Login';
-const REFRESH = '/postern.v1.AuthService/RefreshToken';
+const AUTH = '/postern.v1.AuthService';
+const LOGIN = `${AUTH}/Login`;
+const PASSKEY_LOGIN = `${AUTH}/LoginWithPasskey`;
+const REFRESH = `${AUTH}/RefreshToken`;
+const STEP_UP = `${AUTH}/StepUp`;
+/** The methods that change factors, by the label of the change. */
+const FACTOR_CHANGES = {
+  'totp-added': `${AUTH}/ConfirmFactor`,
+  'passkey-added': `${AUTH}/FinishPasskeyRegistration`,
+  deleted: `${AUTH}/DeleteFactor`,
+  reset: '/postern.v1.AdminService/DeleteFactors',
+  'recovery-codes-replaced': `${AUTH}/ReplaceRecoveryCodes`,
+} as const;
+const WRONG_CREDENTIALS = ['INVALID_CREDENTIALS', 'SECOND_FACTOR_INVALID', 'PASSKEY_INVALID'];
 const TOO_LARGE = ['MESSAGE_TOO_LARGE', 'METADATA_TOO_LARGE'];
 const REFUSED_REFRESHES = ['REFRESH_TOKEN_INVALID', 'REFRESH_TOKEN_EXPIRED', 'REFRESH_TOKEN_REVOKED'];
 
@@ -68,21 +80,34 @@ export function listenerCollectors({ grpc, admin = () => null, http, connectionL
 }
 
 /**
- * Logins and refreshes by outcome.
+ * Logins, steps up and refreshes by outcome, and changes of second factors.
  *
  * @param repeats the number of refreshes that returned the same successor again
  */
 export function loginCollectors(counts: CallCounts, repeats: () => number): Collectors {
   return {
     logins() {
-      const login = counts.of(LOGIN);
+      const login = sumOf(counts.of(LOGIN), counts.of(PASSKEY_LOGIN));
       return outcomes(login, {
         ok: successesOf(login),
-        refused: refusalsOf(login, ['INVALID_CREDENTIALS']),
+        challenged: refusalsOf(login, ['SECOND_FACTOR_REQUIRED']),
+        refused: refusalsOf(login, WRONG_CREDENTIALS),
         throttled: refusalsOf(login, ['LOGIN_RATE_LIMITED']),
         overloaded: refusalsOf(login, ['SERVER_OVERLOADED']),
       });
     },
+    stepUps() {
+      const stepUp = counts.of(STEP_UP);
+      return outcomes(stepUp, {
+        ok: successesOf(stepUp),
+        refused: refusalsOf(stepUp, WRONG_CREDENTIALS),
+        throttled: refusalsOf(stepUp, ['LOGIN_RATE_LIMITED']),
+      });
+    },
+    factorChanges: () =>
+      Object.entries(FACTOR_CHANGES).map(
+        ([change, method]) => [[change], successesOf(counts.of(method))] as const,
+      ),
     refreshes() {
       const refresh = counts.of(REFRESH);
       return outcomes(refresh, {
@@ -96,22 +121,31 @@ export function loginCollectors(counts: CallCounts, repeats: () => number): Coll
   };
 }
 
-function successesOf({ codes }: MethodCounts): number {
+type Counted = Pick<MethodCounts, 'codes' | 'reasons'>;
+
+/** The calls of two methods that do the same. */
+function sumOf(one: Counted, other: Counted): Counted {
+  const reasons = new Map(one.reasons);
+  for (const [reason, count] of other.reasons) reasons.set(reason, (reasons.get(reason) ?? 0) + count);
+  return { codes: one.codes.map((count, code) => count + (other.codes[code] ?? 0)), reasons };
+}
+
+function successesOf({ codes }: Counted): number {
   return codes[0] ?? 0;
 }
 
-function refusalsOf({ reasons }: MethodCounts, selected: readonly string[]): number {
+function refusalsOf({ reasons }: Counted, selected: readonly string[]): number {
   return selected.reduce((sum, reason) => sum + (reasons.get(reason) ?? 0), 0);
 }
 
 /** Calls whose request was invalid, unreadable or too large for the method. */
-function malformedOf(calls: MethodCounts): number {
+function malformedOf(calls: Counted): number {
   const { [Code.INVALID_ARGUMENT]: invalid = 0, [Code.UNIMPLEMENTED]: unreadable = 0 } = calls.codes;
   return invalid + unreadable + refusalsOf(calls, TOO_LARGE);
 }
 
 /** The named outcomes, `malformed`, and all other calls as `failed`. */
-function outcomes(calls: MethodCounts, named: Readonly<Record<string, number>>) {
+function outcomes(calls: Counted, named: Readonly<Record<string, number>>) {
   const known = { ...named, malformed: malformedOf(calls) };
   const total = calls.codes.reduce((sum, count) => sum + count, 0);
   const failed = Object.values(known).reduce((rest, count) => rest - count, total);

@@ -47,8 +47,18 @@ export const metricDefinitions = {
   ),
   logins: counter(
     'postern_logins_total',
-    'Logins, by outcome: ok, refused (wrong credentials), throttled (rate limit), overloaded (hashing queue full), malformed (invalid request) or failed (anything else).',
+    'Logins with a password or a passkey, by outcome: ok, challenged (right password, and a second factor is required), refused (wrong credentials), throttled (rate limit), overloaded (hashing queue full), malformed (invalid request) or failed (anything else).',
     'outcome',
+  ),
+  stepUps: counter(
+    'postern_step_ups_total',
+    'Calls of StepUp, by outcome: ok, refused (wrong credentials), throttled (rate limit), malformed (invalid request) or failed (anything else).',
+    'outcome',
+  ),
+  factorChanges: counter(
+    'postern_factor_changes_total',
+    'Changes of second factors by RPC, by change: totp-added, passkey-added, deleted, reset (by an administrator) or recovery-codes-replaced.',
+    'change',
   ),
   refreshes: counter(
     'postern_refreshes_total',

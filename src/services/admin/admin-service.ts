@@ -1,5 +1,6 @@
 import { adminApiKeys } from './api-keys.ts';
 import { adminAudiences } from './audiences.ts';
+import { adminFactors } from './factors.ts';
 import { adminWorkloads } from './workloads.ts';
 import { adminImport } from './import-users.ts';
 import { adminKeys } from './signing-keys.ts';
@@ -19,11 +20,6 @@ export function adminService(dependencies: AdminDependencies): AdminHandlers {
     ...adminAudiences(dependencies),
     ...adminWorkloads(dependencies),
     ...adminApiKeys(dependencies),
-    listFactors: notBuilt,
-    deleteFactors: notBuilt,
+    ...adminFactors(dependencies),
   };
-}
-
-function notBuilt(): never {
-  throw new Error('not built');
 }

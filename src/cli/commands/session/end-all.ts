@@ -18,7 +18,7 @@ export const sessionEndAll: CommandDefinition = (command) => {
   command
     .option(
       '--after-restore',
-      'also end what a restored backup revives: access tokens, by new signing keys, pending password resets, API keys, and the trust in issuers and certificates',
+      'also end what a restored backup revives: access tokens, by new signing keys, pending password resets, recovery codes, API keys, and the trust in issuers and certificates',
     )
     .option('--json', 'print JSON')
     .action(async ({ afterRestore, json }: Options) => {
@@ -29,12 +29,13 @@ export const sessionEndAll: CommandDefinition = (command) => {
         : await openDatabaseFor({ schema: true }, (database) =>
             endAllSessions({ database }, { replaceKeys: null, ...origin }),
           );
-      const { endedTrust, apiKeys, ...counts } = result;
+      const { endedTrust, apiKeys, usersWithoutRecoveryCodes, ...counts } = result;
       const { issuers = [], certificateBindings = [] } = endedTrust ?? {};
       if (json)
         printJson({
           ...counts,
           api_keys: apiKeys,
+          users_without_recovery_codes: usersWithoutRecoveryCodes,
           ...(endedTrust && {
             disabled_issuers: issuers.map(({ issuer }) => issuer),
             deleted_bindings: certificateBindings.map(bindingDocument),
@@ -48,6 +49,7 @@ export const sessionEndAll: CommandDefinition = (command) => {
           printLines([
             `revoked the signing keys; ${result.active} signs now`,
             `revoked ${apiKeys} API ${apiKeys === 1 ? 'key' : 'keys'}`,
+            `deleted the recovery codes of ${usersWithoutRecoveryCodes} ${usersWithoutRecoveryCodes === 1 ? 'user' : 'users'}, who can get new ones with ReplaceRecoveryCodes`,
           ]);
         printLines([
           ...issuers.map(
