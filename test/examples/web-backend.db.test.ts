@@ -16,7 +16,7 @@ let url: string;
 let userId: string;
 
 beforeAll(async () => {
-  postern = await startTestService({ POSTERN_PASSKEY_ORIGINS: origin });
+  postern = await startTestService();
   userId = await postern.addUser(email, password, ['editor']);
   backend = await startWebBackend(postern, 'web', { origin });
   url = `http://127.0.0.1:${backend.port}`;

@@ -100,7 +100,7 @@ describeWith('envoy', 'second factors from the terminal to a route of Envoy', ()
       401,
       expect.stringMatching(
         new RegExp(
-          `^Bearer error="insufficient_user_authentication".*acr_values="aal2".*max_age="?${MAX_AUTH_AGE_SECONDS}`,
+          `^Bearer .*error="insufficient_user_authentication".*acr_values="aal2".*max_age="?${MAX_AUTH_AGE_SECONDS}`,
         ),
       ),
     ]);

@@ -123,7 +123,7 @@ describeWith('chromium', 'second factors on the page of examples/web-backend', (
     expect(scanned).toContain(`secret=${secret}`);
     await page
       .locator('#totp')
-      .getByLabel('Code')
+      .getByRole('textbox')
       .fill(await pyotpCode(scanned.trim()));
     await click(page, 'Confirm');
     return secret;
@@ -166,14 +166,14 @@ describeWith('chromium', 'second factors on the page of examples/web-backend', (
 
       await logOut(page);
       await typePassword(page, person);
-      await says(page, 'Enter a code');
+      await says(page, 'Enter the code of your authenticator app.');
       const code = await oathtoolCode(secret, 1);
       await typeCode(page, code);
       await isLoggedIn(page, person, 'aal2');
 
       await logOut(page);
       await typePassword(page, person);
-      await says(page, 'Enter a code');
+      await says(page, 'Enter the code of your authenticator app.');
       await typeCode(page, code);
       await says(page, 'The code is wrong or was used already.');
       await typeCode(page, recoveryCode);

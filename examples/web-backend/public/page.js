@@ -37,16 +37,23 @@ onSubmit('#login', async (typed) => {
   } catch (error) {
     if (error.reason !== 'SECOND_FACTOR_REQUIRED') throw error;
     // The password stays in its field: Postern takes both in one call, and no half-open session exists in between.
-    const canType = error.factors.some((factor) => factor !== 'passkey');
-    find('#code').hidden = !canType;
-    find('#login').elements.code.disabled = !canType;
-    find('#login').elements.code.focus();
-    return say(canType ? 'Enter a code, or use a passkey.' : 'Log in with your passkey.');
+    return askForFactor(error.factors);
   }
   offer.abort();
   find('#login').reset();
   await showAccount();
 });
+
+/** A recovery code is never asked for first: each can be used once. */
+function askForFactor(factors) {
+  const { code } = find('#login').elements;
+  const canType = factors.includes('totp') || factors.includes('recovery');
+  find('#code').hidden = !canType;
+  code.disabled = !canType;
+  (factors.includes('totp') ? code : find('#passkey-login')).focus();
+  if (factors.includes('totp')) say('Enter the code of your authenticator app.');
+  else say(`Log in with your passkey${canType ? ', or enter a recovery code' : ''}.`);
+}
 
 /** The passkeys that the browser offers in the field of the e-mail (conditional UI). A browser runs one request at a time. */
 let offer = new AbortController();
