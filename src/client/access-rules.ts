@@ -1,5 +1,13 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
 
+import {
+  type AuthenticationLevel,
+  authenticationLevels,
+  type AuthenticationRequirement,
+  isAuthenticationLevel,
+  MAX_AUTH_AGE_SECONDS,
+} from '../domain/claims/authentication.ts';
+
 import { isListOfNames, isName, isPlainObject, unknownMembers } from './argument-checks.ts';
 
 /** What a valid token must contain in addition. */
@@ -13,6 +21,13 @@ export interface Requirements {
    * a token is accepted with an actor as without one: its subject counts.
    */
   readonly actors?: readonly string[];
+  /**
+   * The level that the user's session must have: `aal2` after a second factor or a passkey. Neither an API key nor a service
+   * account has one. The refusal is UNAUTHENTICATED STEP_UP_REQUIRED.
+   */
+  readonly minAcr?: AuthenticationLevel;
+  /** How many seconds ago the user must have proven who they are at most. Refused as for `minAcr`. */
+  readonly maxAuthAgeSeconds?: number;
 }
 
 /** What a credential must contain, and from where it is used. */
@@ -32,6 +47,15 @@ export type MethodAccess =
   | { readonly optional: true; readonly audience?: string }
   | Requirements;
 
+/** What requirements say of the authentication of the user. */
+export function authenticationIn({
+  minAcr = null,
+  maxAuthAgeSeconds = null,
+}: Partial<AuthenticationRequirement>): AuthenticationRequirement {
+  return { minAcr, maxAuthAgeSeconds };
+}
+
+const REQUIREMENT_MEMBERS = ['audience', 'roles', 'actors', 'minAcr', 'maxAuthAgeSeconds'];
 const METHOD_NAME = /^\/[A-Za-z_][\w.]*\/[A-Za-z_]\w*$/;
 
 /**
@@ -62,7 +86,7 @@ const validated = new WeakSet<Requirements>();
 /** Checks each object only once. @throws TypeError that lists every fault */
 export function validateRequirements(requirements: Requirements): void {
   if (validated.has(requirements)) return;
-  const faults = memberFaults(requirements, ['audience', 'roles', 'actors']);
+  const faults = memberFaults(requirements, REQUIREMENT_MEMBERS);
   if (faults.length > 0) throw new TypeError(`the requirements are invalid: ${faults.join('; ')}`);
   validated.add(requirements);
 }
@@ -83,7 +107,7 @@ export function validateVerifyOptions(options: VerifyOptions): void {
 function accessFaults(access: unknown): string[] {
   if (access === 'public') return [];
   if (!isPlainObject(access)) return ["is neither 'public' nor a plain object"];
-  const faults = memberFaults(access, ['audience', 'roles', 'actors', 'optional']);
+  const faults = memberFaults(access, [...REQUIREMENT_MEMBERS, 'optional']);
   if (!('optional' in access)) return faults;
   if (access['optional'] !== true)
     faults.push("has an 'optional' that is not true; set it to true or remove it");
@@ -91,16 +115,28 @@ function accessFaults(access: unknown): string[] {
     faults.push("has both 'roles' and 'optional', but a caller without a token has no roles; remove one");
   if ('actors' in access)
     faults.push("has both 'actors' and 'optional', but a caller without a token has no actor; remove one");
+  for (const name of ['minAcr', 'maxAuthAgeSeconds'])
+    if (name in access)
+      faults.push(`has both '${name}' and 'optional', but a caller without a token has no level; remove one`);
   return faults;
 }
 
 function memberFaults(value: unknown, known: readonly string[]): string[] {
-  if (!isPlainObject(value)) return ['is not a plain object with audience, roles and actors'];
-  const { audience, roles, actors } = value;
+  if (!isPlainObject(value))
+    return ['is not a plain object with audience, roles, actors, minAcr and maxAuthAgeSeconds'];
+  const { audience, roles, actors, minAcr, maxAuthAgeSeconds } = value;
   const faults = unknownMembers(value, known).map((name) => `has an unknown member '${name}'`);
   // A member that is undefined is a fault, too: a setting that is missing would silently drop the requirement.
   if ('audience' in value && !isName(audience)) faults.push('has an audience that is not a string');
   if ('roles' in value && !isListOfNames(roles)) faults.push('has roles that are not a list of strings');
   if ('actors' in value && !isListOfNames(actors)) faults.push('has actors that are not a list of strings');
+  if ('minAcr' in value && !isAuthenticationLevel(minAcr))
+    faults.push(`has a minAcr that is not ${authenticationLevels.join(' or ')}`);
+  if ('maxAuthAgeSeconds' in value && !isMaxAuthAge(maxAuthAgeSeconds))
+    faults.push('has a maxAuthAgeSeconds that is not a whole number of seconds, at least 1');
   return faults;
+}
+
+function isMaxAuthAge(value: unknown): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MAX_AUTH_AGE_SECONDS;
 }

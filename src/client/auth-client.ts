@@ -1,18 +1,27 @@
 import { type CallOptions, type ClientUnaryCall, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 
+import type { AuthenticationLevel } from '../domain/claims/authentication.ts';
 import {
   AuthServiceClient,
-  type ClientInfo,
   type JsonWebKeySet,
   type TokenSet,
   type VerifiedToken,
 } from '../generated/postern/v1/auth.ts';
-import { isDuration, isListOfNames, requestFaults, throwFaults } from './argument-checks.ts';
+import { isDuration, isListOfNames, throwFaults } from './argument-checks.ts';
 import type { BearerSource } from './bearer-interceptor.ts';
+import { validateRequirements } from './access-rules.ts';
 import { optionFaults, settingFaults, TOKEN_SET_MEMBERS, validate } from './call-checks.ts';
 import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
 import { isServiceError, PosternError, posternErrorOf } from './postern-error.ts';
 import { type RetryPolicy, standardRetry, withRetry } from './retry.ts';
+import {
+  clientInfo,
+  type LoginClient,
+  type PasskeyAnswer,
+  passkeyAssertion,
+  type SecondFactorCalls,
+  secondFactorCalls,
+} from './second-factor-calls.ts';
 
 export interface AuthClientOptions extends Upstream {
   /** Time limit of each call, retries included, ms; 5000 by default. */
@@ -37,20 +46,30 @@ type AuthorizedCallSettings = CallSettings & { readonly accessToken?: string };
  * `postern.v1.AuthService` with promises. Every failure is a `PosternError`, except that an argument of the wrong form
  * rejects with a TypeError and is not sent.
  */
-export interface AuthClient {
-  /** Retried only if nothing was done: the service said so, or there was no connection. */
+export interface AuthClient extends SecondFactorCalls {
+  /**
+   * Retried only if nothing was done: the service said so, or there was no connection. SECOND_FACTOR_REQUIRED, with
+   * `factors`, asks for the same call with a code or a passkey.
+   */
   login(
     request: {
       email: string;
       password: string;
       audience?: string;
-      /** What a web framework does not know may be undefined. */
-      client?: { address?: string | undefined; userAgent?: string | undefined };
+      client?: LoginClient;
+      /** A code of an authenticator app, or a recovery code. */
+      code?: string;
+      passkey?: PasskeyAnswer;
     },
     settings?: CallSettings,
   ): Promise<TokenSet>;
   verifyToken(
-    request: { accessToken: string; audience?: string },
+    request: {
+      accessToken: string;
+      audience?: string;
+      minAcr?: AuthenticationLevel;
+      maxAuthAgeSeconds?: number;
+    },
     settings?: CallSettings,
   ): Promise<VerifiedToken>;
   /** Safe to retry: within the grace time the same token yields the same successor. */
@@ -88,7 +107,7 @@ export interface AuthClient {
   close(): void;
 }
 
-type Invoke<Request, Response> = (
+export type Invoke<Request, Response> = (
   request: Request,
   metadata: Metadata,
   options: Partial<CallOptions>,
@@ -156,27 +175,37 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       throw error instanceof NotRetryable ? error.error : error;
     });
 
+  const asTrustedClient = async (settings?: CallSettings): Promise<AuthorizedCallSettings> => {
+    const accessToken = await credential?.accessToken();
+    return { ...settings, ...(accessToken !== undefined && { accessToken }) };
+  };
+
   return {
+    ...secondFactorCalls(stub, { retryAlways, retryIfNotExecuted, asTrustedClient }),
     async login(request, settings) {
-      validate('login', request, settings, ['email', 'password'], ['audience'], ['client']);
-      const { email, password, audience = '', client } = request;
-      if (client !== undefined)
-        throwFaults('login: client', requestFaults(client, [], ['address', 'userAgent']));
-      const accessToken = await credential?.accessToken();
-      const bearer = accessToken === undefined ? {} : { accessToken };
+      const others = ['client', 'passkey'];
+      validate('login', request, settings, ['email', 'password'], ['audience', 'code'], others);
+      const { email, password, audience = '', code = '' } = request;
+      const client = clientInfo('login', request.client);
+      const passkey = passkeyAssertion('login', request.passkey);
       return retryIfNotExecuted(
         stub.login.bind(stub),
-        { email, password, audience, client: client && clientInfo(client), code: '', passkey: undefined },
-        { ...settings, ...bearer },
+        { email, password, audience, client, code, passkey },
+        await asTrustedClient(settings),
       );
     },
     async verifyToken(request, settings) {
       // A whole TokenSet is a good request.
-      validate('verifyToken', request, settings, ['accessToken'], ['audience'], TOKEN_SET_MEMBERS);
-      const { accessToken, audience = '' } = request;
+      const others = [...TOKEN_SET_MEMBERS, 'minAcr', 'maxAuthAgeSeconds'];
+      validate('verifyToken', request, settings, ['accessToken'], ['audience'], others);
+      const { accessToken, audience = '', minAcr, maxAuthAgeSeconds } = request;
+      validateRequirements({
+        ...(minAcr !== undefined && { minAcr }),
+        ...(maxAuthAgeSeconds !== undefined && { maxAuthAgeSeconds }),
+      });
       return retryAlways(
         stub.verifyToken.bind(stub),
-        { accessToken, audience, minAcr: '', maxAuthAge: undefined, clientAddress: '' },
+        { accessToken, audience, minAcr: minAcr ?? '', maxAuthAge: maxAuthAgeSeconds, clientAddress: '' },
         settings,
       );
     },
@@ -247,13 +276,6 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       stub.close();
     },
   };
-}
-
-function clientInfo({
-  address = '',
-  userAgent = '',
-}: NonNullable<Parameters<AuthClient['login']>[0]['client']>): ClientInfo {
-  return { address, userAgent };
 }
 
 /** Wraps an error that `withRetry` must not retry. */

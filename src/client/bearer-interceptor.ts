@@ -10,7 +10,7 @@ import {
 import { MAX_TIMER_MS } from '../domain/concurrency/timeout.ts';
 import { errorText } from '../domain/error-text.ts';
 import { hasMethods, throwFaults } from './argument-checks.ts';
-import { PosternError } from './postern-error.ts';
+import { PosternError, reasonIn } from './postern-error.ts';
 
 /** RFC 6750 section 2.1. */
 const TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
@@ -56,7 +56,9 @@ export function bearerInterceptor(source: BearerSource): Interceptor {
             clearTimeout(timer);
             next(sent, {
               onReceiveStatus(end: StatusObject, pass: (end: StatusObject) => void) {
-                if (end.code === status.UNAUTHENTICATED) source.forget?.(token);
+                // A new token has the same level: only the user can step up.
+                if (end.code === status.UNAUTHENTICATED && reasonIn(end.metadata) !== 'STEP_UP_REQUIRED')
+                  source.forget?.(token);
                 pass(end);
               },
             });

@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 
+import { stepUpParameters } from '../domain/claims/authentication.ts';
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { optionsFor } from './api-key-verification.ts';
 import { hasMethods, isRecord, requireVerifier, throwFaults } from './argument-checks.ts';
@@ -183,10 +184,15 @@ const CREDENTIALS_MISSING = refusal(
 
 function httpRefusalOf(error: unknown): HttpRefusal {
   if (!(error instanceof PosternError)) return refusal(500, 'INTERNAL', 'internal error', {});
-  const { code, reason, message } = error;
+  const { code, reason, message, requirement } = error;
   if (code === status.UNAUTHENTICATED) {
+    const isStepUp = reason === 'STEP_UP_REQUIRED';
     return refusal(401, reason ?? 'UNAUTHENTICATED', message, {
-      'www-authenticate': `Bearer error="invalid_token", error_description="${message.replace(/["\\]/g, "'")}"`,
+      'www-authenticate': bearerChallenge({
+        error: isStepUp ? 'insufficient_user_authentication' : 'invalid_token',
+        error_description: message.replace(/["\\]/g, "'"),
+        ...(isStepUp && requirement !== null && stepUpParameters(requirement)),
+      }),
     });
   }
   if (code === status.PERMISSION_DENIED) {
@@ -200,6 +206,12 @@ function httpRefusalOf(error: unknown): HttpRefusal {
     });
   }
   return refusal(500, 'INTERNAL', 'internal error', {});
+}
+
+/** RFC 6750 section 3, RFC 9470 section 3. */
+function bearerChallenge(parameters: Readonly<Record<string, string>>): string {
+  const all = Object.entries(parameters).map(([name, value]) => `${name}="${value}"`);
+  return `Bearer ${all.join(', ')}`;
 }
 
 function refusal(

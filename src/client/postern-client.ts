@@ -26,4 +26,14 @@ export { createVerifier } from './verifier.ts';
 export type { TrustOrigin, Verifier, VerifierOptions, VerifierState } from './verifier.ts';
 export type { Actor } from '../domain/claims/actor.ts';
 export type { VerifiedClaims } from '../domain/claims/claims.ts';
+export type { AuthenticationLevel, AuthenticationRequirement } from '../domain/claims/authentication.ts';
+export type { LoginClient, PasskeyAnswer, SecondFactorCalls, StepUpProof } from './second-factor-calls.ts';
+export type {
+  Factor,
+  FactorConfirmed,
+  FactorList,
+  PasskeyChallenge,
+  RecoveryCodes,
+  TotpEnrolment,
+} from '../generated/postern/v1/auth.ts';
 export type { TokenSet, VerifiedToken } from '../generated/postern/v1/auth.ts';

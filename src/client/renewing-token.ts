@@ -67,6 +67,14 @@ export class RenewingToken<Value> {
     if (performance.now() - cached.issuedAtMs >= MIN_LIFE_MS) this.#cached = null;
   }
 
+  /** Uses another token from now on; a renewal that is under way ends first, since what it gets may be older. */
+  async replace(token: Renewal<Value>): Promise<void> {
+    const receivedAtMs = performance.now();
+    while (this.#fetching !== null) await this.#fetching.catch(() => undefined);
+    this.#cached = this.#toCached(token, receivedAtMs);
+    this.#isRefused = false;
+  }
+
   async #renew(): Promise<CachedToken<Value>> {
     const requestedAtMs = performance.now();
     try {

@@ -7,6 +7,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 
+import { stepUpParameters } from '../domain/claims/authentication.ts';
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
 import { Status } from '../generated/google/rpc/status.ts';
@@ -21,6 +22,7 @@ import {
 } from './argument-checks.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import {
+  authenticationOf,
   METHOD_NOT_LISTED,
   type MethodRule,
   type PolicyRefusal,
@@ -28,7 +30,7 @@ import {
   unmetBy,
 } from '../policy/method-policy.ts';
 import { PolicyFile } from '../policy/policy-file.ts';
-import { PosternError } from './postern-error.ts';
+import { PosternError, stepUpRequired } from './postern-error.ts';
 import { type MethodAccess, type Requirements, validateRules } from './access-rules.ts';
 import type { Verifier } from './verifier.ts';
 
@@ -149,7 +151,7 @@ function authorize(
   metadata: Metadata,
   clientAddress: () => string | null,
 ): VerifiedClaims | null | Promise<VerifiedClaims> {
-  if (listed === null) throw refusedBy(METHOD_NOT_LISTED);
+  if (listed === null) throw refusedBy(METHOD_NOT_LISTED, listed);
   const token = bearerTokenOf(metadata.get('authorization').map(String));
   if (token === null && listed === 'public' && rule !== 'public' && rule.isOptional) return null;
   if (token === null) {
@@ -160,7 +162,7 @@ function authorize(
   }
   const accept = (claims: VerifiedClaims) => {
     const refusal = unmetBy(listed, claims, Date.now() / 1000);
-    if (refusal !== null) throw refusedBy(refusal);
+    if (refusal !== null) throw refusedBy(refusal, listed);
     return claims;
   };
   const requirements = rule === 'public' ? {} : rule.requirements;
@@ -168,7 +170,8 @@ function authorize(
   return verdict instanceof Promise ? verdict.then(accept) : accept(verdict);
 }
 
-function refusedBy({ reason, detail }: PolicyRefusal): PosternError {
+function refusedBy({ reason, detail }: PolicyRefusal, rule: MethodRule | null): PosternError {
+  if (reason === 'STEP_UP_REQUIRED') return stepUpRequired(detail, authenticationOf(rule));
   const code = reason === 'TOKEN_CLAIMS_INVALID' ? status.UNAUTHENTICATED : status.PERMISSION_DENIED;
   return new PosternError(detail, { code, reason });
 }
@@ -177,9 +180,10 @@ function statusOf(error: unknown) {
   const metadata = new Metadata();
   // Fail closed on an unexpected error, without details for the caller.
   if (!(error instanceof PosternError)) return { code: status.INTERNAL, details: 'internal error', metadata };
-  const { code, message, reason, retryDelayMs } = error;
+  const { code, message, reason, retryDelayMs, requirement } = error;
   if (reason !== null) {
-    const info = ErrorInfo.encode({ reason, domain: 'postern', metadata: {} }).finish();
+    const entries = requirement === null ? {} : stepUpParameters(requirement);
+    const info = ErrorInfo.encode({ reason, domain: 'postern', metadata: entries }).finish();
     const details = [{ typeUrl: 'type.googleapis.com/google.rpc.ErrorInfo', value: Buffer.from(info) }];
     if (retryDelayMs !== null) {
       const seconds = Math.floor(retryDelayMs / 1000);

@@ -8,6 +8,7 @@ import {
   unknownMembers,
 } from './argument-checks.ts';
 import type { AuthClient } from './auth-client.ts';
+import type { StepUpProof } from './second-factor-calls.ts';
 import { RenewingToken } from './renewing-token.ts';
 
 /** The tokens are refreshed after this share of the access token's lifetime. */
@@ -20,6 +21,11 @@ export interface UserSession {
    * reason when the session has ended: the user has to log in again.
    */
   accessToken(): Promise<string>;
+  /**
+   * Proves again who the user is, after STEP_UP_REQUIRED: with a code or a passkey, or with the password for a user without a
+   * second factor. `accessToken` returns the new token from then on.
+   */
+  stepUp(proof: StepUpProof): Promise<void>;
   /** The newest tokens. Store them where only their user can read them. */
   readonly tokens: TokenSet;
   /** Ends this session, or all sessions of the user. */
@@ -55,6 +61,15 @@ export function createUserSession(
     accessToken: () => access.current(),
     get tokens() {
       return newest;
+    },
+    async stepUp(proof) {
+      const accessToken = await access.current();
+      const raised = await client.stepUp({ ...proof, accessToken });
+      await access.replace(renewalOf(raised));
+      // With the refresh token of now, since it may have been used meanwhile.
+      const { refreshToken, refreshExpiresIn } = newest;
+      newest = { ...raised, refreshToken, refreshExpiresIn };
+      await onTokens(newest);
     },
     async logout(options = {}) {
       throwFaults('logout', logoutFaults(options));

@@ -3,6 +3,7 @@ import { status } from '@grpc/grpc-js';
 import { MAX_TIMER_MS } from '../domain/concurrency/timeout.ts';
 import { errorText } from '../domain/error-text.ts';
 import { looksLikeApiKey } from '../domain/claims/api-key.ts';
+import { authenticationFault } from '../domain/claims/authentication.ts';
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { RETRY_AFTER_MS } from '../domain/rejection.ts';
 import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
@@ -24,8 +25,13 @@ import {
   unknownMembers,
 } from './argument-checks.ts';
 import { JwksTrustSource } from '../trust/jwks-trust-source.ts';
-import { PosternError } from './postern-error.ts';
-import { type Requirements, validateVerifyOptions, type VerifyOptions } from './access-rules.ts';
+import { PosternError, stepUpRequired } from './postern-error.ts';
+import {
+  authenticationIn,
+  type Requirements,
+  validateVerifyOptions,
+  type VerifyOptions,
+} from './access-rules.ts';
 
 /** Where a verifier gets keys and revocations from. */
 export type TrustOrigin =
@@ -71,7 +77,7 @@ export interface Verifier {
   /**
    * The claims of a valid token, or of an API key with its rights; without a promise if the token or the key is cached.
    * The service is asked once for each key. Throws, or rejects with, a `PosternError`: UNAUTHENTICATED with a TOKEN_ reason
-   * or API_KEY_INVALID, PERMISSION_DENIED ROLE_MISSING or ACTOR_NOT_ALLOWED, UNAVAILABLE TRUST_STALE. `await` handles both.
+   * API_KEY_INVALID or STEP_UP_REQUIRED, PERMISSION_DENIED ROLE_MISSING or ACTOR_NOT_ALLOWED, UNAVAILABLE TRUST_STALE. `await` handles both.
    *
    * @throws TypeError for a token that is no string, and for invalid options, such as a misspelt member
    */
@@ -178,11 +184,13 @@ export function createVerifier(options: VerifierOptions): Verifier {
   };
 }
 
-function claimsOrThrow(verdict: TokenVerdict, { roles, actors }: Requirements): VerifiedClaims {
+function claimsOrThrow(verdict: TokenVerdict, requirements: Requirements): VerifiedClaims {
   if (!verdict.ok) {
     const { reason, detail } = verdict.refusal;
     throw new PosternError(detail, { code: status.UNAUTHENTICATED, reason });
   }
+  requireAuthentication(verdict.claims, requirements);
+  const { roles, actors } = requirements;
   const missing = roles?.find((role) => !verdict.claims.roles.includes(role));
   if (missing !== undefined) {
     const facts = { code: status.PERMISSION_DENIED, reason: 'ROLE_MISSING' } as const;
@@ -195,6 +203,14 @@ function claimsOrThrow(verdict: TokenVerdict, { roles, actors }: Requirements): 
     throw new PosternError('the token names no service that may act for the subject here', facts);
   }
   return verdict.claims;
+}
+
+/** Before the roles: those that need a second factor are in no token of a lower level. @throws PosternError STEP_UP_REQUIRED */
+function requireAuthentication(claims: VerifiedClaims, requirements: Requirements): void {
+  if (requirements.minAcr === undefined && requirements.maxAuthAgeSeconds === undefined) return;
+  const requirement = authenticationIn(requirements);
+  const fault = authenticationFault(claims, requirement, Date.now() / 1000);
+  if (fault !== null) throw stepUpRequired(fault, requirement);
 }
 
 const OPTIONS = ['trust', 'maxStalenessMs', 'whenStale', 'cacheBytes', 'onEvent'];

@@ -98,6 +98,77 @@ test.each<[string, () => unknown, RegExp]>([
     () => auth.resetPassword({ resetToken: secret, newPassword: 12345678 }),
     /newPassword must be/,
   ],
+  [
+    'login with a passkey that is no answer of a browser',
+    () => auth.login({ email: 'a', password: secret, passkey: secret }),
+    /login: passkey: the argument must be an object/,
+  ],
+  [
+    'login with a code that is a number',
+    () => auth.login({ email: 'a', password: secret, code: 123456 }),
+    /code must be/,
+  ],
+  ['stepUp without a proof', () => auth.stepUp(tokens), /exactly one of password, code and passkey/],
+  [
+    'stepUp with two proofs',
+    () => auth.stepUp({ accessToken: secret, password: secret, code: '123456' }),
+    /exactly one of password, code and passkey/,
+  ],
+  [
+    'stepUp with a misspelt proof',
+    () => auth.stepUp({ accessToken: secret, otp: '1' }),
+    /otp is not a known member/,
+  ],
+  [
+    'confirmFactor without a code',
+    () => auth.confirmFactor({ accessToken: secret, factorId: 'a' }),
+    /code must be/,
+  ],
+  [
+    'finishPasskeyRegistration with an object as credential',
+    () =>
+      auth.finishPasskeyRegistration({
+        accessToken: secret,
+        challengeToken: 'a',
+        credentialJson: { id: secret },
+      }),
+    /credentialJson must be a string/,
+  ],
+  [
+    'listFactors with the token itself',
+    () => auth.listFactors(secret),
+    /must be an object, \{ accessToken \}/,
+  ],
+  [
+    'verifyToken with a level that does not exist',
+    () => auth.verifyToken({ accessToken: secret, minAcr: 'aal3' }),
+    /has a minAcr that is not aal1 or aal2/,
+  ],
+  ...[0, -1, 1.5, NaN, Infinity, '300', null, 2 ** 32].map((age): [string, () => unknown, RegExp] => [
+    `a proof of at most ${String(age)} seconds ago`,
+    () => verifier.verify('a', { maxAuthAgeSeconds: age }),
+    /has a maxAuthAgeSeconds that is not a whole number/,
+  ]),
+  ...['aal3', 'AAL2', '', 2, undefined, null].map((acr): [string, () => unknown, RegExp] => [
+    `the level ${String(acr)}`,
+    () => verifier.verify('a', { minAcr: acr }),
+    /has a minAcr that is not aal1 or aal2/,
+  ]),
+  ['a misspelt level', () => verifier.verify('a', { minACR: 'aal2' }), /unknown member 'minACR'/],
+  [
+    'a level of a caller without a token',
+    () =>
+      library.authInterceptor({
+        verifier,
+        methods: { '/a.B/C': { optional: true, minAcr: 'aal2', maxAuthAgeSeconds: 1 } },
+      }),
+    /has both 'minAcr' and 'optional'.*has both 'maxAuthAgeSeconds' and 'optional'/,
+  ],
+  [
+    'a guard with a level that does not exist',
+    () => library.requireToken(verifier, { minAcr: 'aal9' }),
+    /has a minAcr that is not aal1 or aal2/,
+  ],
   ['getJwks with a number', () => auth.getJwks(500), /last argument must be an object/],
   [
     'a session of a refresh token',
