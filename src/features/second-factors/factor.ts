@@ -14,14 +14,15 @@ export interface Factor {
 /** How many confirmed factors a user may have. */
 export const MAX_FACTORS_PER_USER = 20;
 
-/** The longest in UTF-8 is 64 characters of four bytes. */
-const factorNameText = text({ minBytes: 1, maxBytes: 256 });
+const MAX_NAME_CHARACTERS = 64;
+/** A character takes up to four bytes of UTF-8. */
+const factorNameText = text({ minBytes: 1, maxBytes: 4 * MAX_NAME_CHARACTERS });
 
 export const factorName: FieldRule<string> = (value, field) => {
   const violations = factorNameText(value, field);
-  return violations.length > 0 || [...value].length <= 64
+  return violations.length > 0 || Array.from(value).length <= MAX_NAME_CHARACTERS
     ? violations
-    : [{ field, description: 'must be at most 64 characters long' }];
+    : [{ field, description: `must be at most ${MAX_NAME_CHARACTERS} characters long` }];
 };
 
 /** Longer than any code, with the spaces and hyphens that people type. */

@@ -26,7 +26,10 @@ export type PresentedCode =
  * them (Crockford's base32).
  */
 export function parsePresentedCode(text: string): PresentedCode {
-  const code = text.replace(/[\s-]/g, '').toUpperCase();
+  const stripped = text.replace(/[\s-]/g, '');
+  // Before the case is folded: Unicode folds letters of other scripts to these.
+  if (!/^[0-9A-Za-z]+$/.test(stripped)) return { kind: 'malformed' };
+  const code = stripped.toUpperCase();
   if (/^[0-9]{6}$/.test(code)) return { kind: 'totp', code };
   const recovery = code.replace(/[IL]/g, '1').replaceAll('O', '0');
   return PATTERN.test(recovery) ? { kind: 'recovery', code: recovery } : { kind: 'malformed' };
