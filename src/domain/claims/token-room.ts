@@ -35,24 +35,9 @@ export const EXTERNAL_ID_MEMBER_BYTES = 17;
  * room for all roles that `userRoles` allows, under every algorithm; with one of 255 bytes also, but with RS256 or with
  * many characters that JSON escapes only for fewer.
  */
-export function tokenRoomOf(settings: RoomSettings): number {
-  return roomBeside(OTHER_CLAIMS_BYTES, settings);
-}
-
-/** The JSON of a service account's claims without the values of issuer, audience, name and roles. */
-const SERVICE_CLAIMS_BYTES = 199;
-
-/**
- * The bytes of JSON that a service account's roles and name may have in a token together. There is always room for the
- * roles alone; a name for which there is no room beside them is left out.
- */
-export function serviceTokenRoomOf(settings: RoomSettings): number {
-  return roomBeside(SERVICE_CLAIMS_BYTES, settings);
-}
-
-function roomBeside(otherClaimsBytes: number, { algorithm, issuer, audiences }: RoomSettings): number {
+export function tokenRoomOf({ algorithm, issuer, audiences }: RoomSettings): number {
   const audienceBytes = Math.max(...audiences.map(bytesInJson));
-  return claimsRoomOf(algorithm) - otherClaimsBytes - bytesInJson(issuer) - audienceBytes;
+  return claimsRoomOf(algorithm) - OTHER_CLAIMS_BYTES - bytesInJson(issuer) - audienceBytes;
 }
 
 /** The bytes of JSON that the claims of a token may have together. */

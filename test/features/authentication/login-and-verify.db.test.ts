@@ -41,7 +41,10 @@ describe('Login', () => {
       .map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()) as object);
     expect(Object.keys(header ?? {}).sort()).toEqual(['alg', 'kid', 'typ']);
     expect(Object.keys(claims ?? {}).sort()).toEqual([
+      'acr',
+      'amr',
       'aud',
+      'auth_time',
       'client_id',
       'exp',
       'iat',
