@@ -95,6 +95,23 @@ describeWith('grpcurl', 'second factors with programs that know nothing of Poste
       expect((await logIn({ email, password, code: copied })).exitCode).toBe(0);
     },
   );
+
+  test('M67 a service that is only known by an IP address says why it has no passkeys', async () => {
+    const origin = 'http://127.0.0.1:3000';
+    await expect(startTestService({ POSTERN_PASSKEY_ORIGINS: origin }, service.database)).rejects.toThrow(
+      /POSTERN_PASSKEY_ORIGINS.*IP address/,
+    );
+    const numbered = await startTestService({ POSTERN_ISSUER: 'https://192.0.2.1' }, service.database);
+    try {
+      const begin = 'postern.v1.AuthService/BeginPasskeyLogin';
+      const refused = await runTool('grpcurl', ['-plaintext', '-d', '{}', numbered.grpcAddress, begin]);
+      expect(refused.stderr).toContain('Code: FailedPrecondition');
+      expect(refused.stderr).toContain('"reason": "PASSKEYS_DISABLED"');
+      expect(refused.stderr).toMatch(/Message: .*IP address.*POSTERN_PASSKEY_ORIGINS/);
+    } finally {
+      await numbered.stop();
+    }
+  });
 });
 
 /** What a program prints of a refusal, with the details that `buf curl` leaves encoded. */
