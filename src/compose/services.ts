@@ -24,6 +24,8 @@ import { trustService } from '../services/trust/trust-service.ts';
 import { ConcurrencyLimit } from '../domain/concurrency/concurrency-limit.ts';
 import { LoginThrottle } from '../features/authentication/throttle/login-throttle.ts';
 import type { RootKey } from '../features/root-key/root-key.ts';
+import { PASSKEY_FAILURE_RATE, PASSKEY_LOGIN_LIMITS } from '../features/authentication/login-with-passkey.ts';
+import { Passkeys } from '../features/second-factors/passkeys.ts';
 import { TotpSecrets } from '../features/second-factors/totp-secrets.ts';
 import { SessionRotator } from '../features/sessions/session-rotator.ts';
 import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
@@ -139,6 +141,9 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         onDamagedHash,
         onUnreadableFactor: parts.onUnreadableFactor,
         totpSecrets: new TotpSecrets(() => rootKey.derive('totp')),
+        passkeys: new Passkeys(settings.passkeys, (purpose) => rootKey.derive(purpose), nowMs),
+        passkeyLimiter: new KeyedLimiter(PASSKEY_LOGIN_LIMITS),
+        passkeyFailures: new KeyedRateLimiter(PASSKEY_FAILURE_RATE, () => performance.now()),
         exchange: {
           database,
           issuer,

@@ -27,6 +27,8 @@ import { withLibpqVariables } from '../net/database-url.ts';
 import type { ListenAddress } from '../net/listen-address.ts';
 import { groupId, type SocketAccess } from '../net/unix-socket.ts';
 import { certificateFaults } from '../net/tls/certificate-files.ts';
+import type { PasskeySettings } from '../domain/relying-party.ts';
+import { passkeySettingsOf } from './passkey-settings.ts';
 import type { Setting } from './setting-row.ts';
 import { settingRows } from './settings-table.ts';
 
@@ -35,11 +37,15 @@ export type { Environment, SettingsPurpose } from './setting-rules.ts';
 type LegacyKey =
   'legacySecret' | 'legacyUntilMs' | 'legacySubjectClaims' | 'legacyIssuers' | 'legacyAudiences';
 
+type DerivedKey = 'socketMode' | 'socketGroup' | 'passkeyOrigins' | 'passkeyRpId';
+
 /** All settings, parsed and checked. */
-export interface Settings extends Omit<SettingValues, LegacyKey | 'socketMode' | 'socketGroup'> {
+export interface Settings extends Omit<SettingValues, LegacyKey | DerivedKey> {
   /** Whether DATABASE_URL is set. */
   readonly production: boolean;
   readonly legacyHs256: LegacyHs256 | null;
+  /** Where passkeys are used, or why nowhere. */
+  readonly passkeys: PasskeySettings;
   /** Who may connect to the sockets of `unix:PATH` listeners. */
   readonly socketAccess: SocketAccess;
   /** One line for each setting that is valid but probably a mistake. The command prints them at start. */
@@ -113,7 +119,7 @@ export function loadSettings(variables: Environment = process.env, options: Load
 
   const { legacySecret, legacyUntilMs, legacySubjectClaims, legacyIssuers, legacyAudiences, ...others } =
     values;
-  const { socketMode, socketGroup, ...rest } = others;
+  const { socketMode, socketGroup, passkeyOrigins, passkeyRpId, ...rest } = others;
   const claims = {
     subjectClaims: legacySubjectClaims,
     issuers: legacyIssuers,
@@ -136,8 +142,9 @@ export function loadSettings(variables: Environment = process.env, options: Load
     mode: socketMode ?? (socketGroup === null ? 0o600 : 0o660),
     group: socketGroup === null ? null : groupId(socketGroup),
   };
+  const passkeys = passkeySettingsOf({ issuer: values.issuer, passkeyOrigins, passkeyRpId });
   const sizing = describeSizes(values, machine, (size) => provided.has(size));
-  return Object.freeze({ ...rest, production, legacyHs256, socketAccess, warnings, sizing });
+  return Object.freeze({ ...rest, production, legacyHs256, passkeys, socketAccess, warnings, sizing });
 }
 
 /** Who ran the command with sudo, as sudo says; null without it. */

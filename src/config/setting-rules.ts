@@ -1,6 +1,7 @@
 import type { LegacyClaimsPolicy } from '../domain/claims/legacy-claims.ts';
 import { type ListenAddress, isLocalAddress } from '../net/listen-address.ts';
 import type { Network } from '../net/cidr.ts';
+import { isRpIdImpossible, passkeySettingsOf } from './passkey-settings.ts';
 import type { Secret } from '../domain/secret.ts';
 import { leaveRoomForRoles, MAX_ISSUER_AND_AUDIENCE_BYTES } from '../domain/roles.ts';
 
@@ -70,6 +71,10 @@ export interface SettingValues {
   readonly tokenCacheBytes: number;
   readonly hashConcurrency: number;
   readonly passwordMinLength: number;
+  /** Null for the default, which depends on the issuer. */
+  readonly passkeyOrigins: readonly string[] | null;
+  /** Null for the host of the first origin. */
+  readonly passkeyRpId: string | null;
   readonly trustedProxies: readonly Network[];
   /** Where keys of trusted issuers may be fetched from beside the public internet. */
   readonly issuerNetworks: readonly Network[];
@@ -258,6 +263,21 @@ const rules: readonly Rule[] = [
     fault:
       'POSTERN_SOCKET_GROUP has no effect, because POSTERN_SOCKET_MODE does not let the group connect; ' +
       'set POSTERN_SOCKET_MODE=0660, or remove one',
+  },
+  {
+    reads: ['issuer', 'passkeyOrigins', 'passkeyRpId'],
+    for: ['serve'],
+    isBroken: isRpIdImpossible,
+    fault:
+      'POSTERN_PASSKEY_RP_ID, by default the host of the first origin, must be the host of every origin in POSTERN_PASSKEY_ORIGINS ' +
+      'or a domain above it, such as example.com for https://login.example.com; correct one of them',
+  },
+  {
+    reads: ['issuer', 'passkeyOrigins', 'passkeyRpId'],
+    for: ['serve'],
+    isBroken: (values) => values.passkeyRpId !== null && 'disabledBecause' in passkeySettingsOf(values),
+    fault:
+      'POSTERN_PASSKEY_RP_ID has no effect, because there is no origin for passkeys; set POSTERN_PASSKEY_ORIGINS, or remove it',
   },
   plaintextRule('grpcListen', 'POSTERN_GRPC_LISTEN'),
   plaintextRule('httpListen', 'POSTERN_HTTP_LISTEN'),

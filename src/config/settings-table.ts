@@ -1,4 +1,5 @@
 import { identities, listener, optional, secret, type Setting, setting } from './setting-row.ts';
+import { passkeySettingRows } from './passkey-settings.ts';
 import type { SettingValues } from './setting-rules.ts';
 import * as value from './setting-parsers.ts';
 import { tokenSettingRows } from './token-settings.ts';
@@ -84,6 +85,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     'The minimum length of a new password in characters, 8 to 64.',
     value.count(8, 64),
   ),
+  ...passkeySettingRows,
   trustedProxies: {
     ...setting(
       'POSTERN_TRUSTED_PROXIES',

@@ -27,6 +27,7 @@ import type { ServiceHandlers } from '../rpc/handlers.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import { ownApiKeys, type OwnApiKeyDependencies } from './own-api-keys.ts';
 import { ownFactors, type OwnFactorDependencies } from './own-factors.ts';
+import { type PasskeyDependencies, passkeys } from './passkeys.ts';
 import { tokenSet } from './token-set.ts';
 import { verificationService } from './verification-service.ts';
 
@@ -40,7 +41,8 @@ export interface AuthDependencies
     ResetPasswordDependencies,
     ServiceTokenDependencies,
     OwnApiKeyDependencies,
-    OwnFactorDependencies {
+    OwnFactorDependencies,
+    PasskeyDependencies {
   readonly trust: TrustBundle;
   readonly exchange: ExchangeDependencies;
   readonly verification: VerifyDependencies;
@@ -75,10 +77,7 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
       return {};
     },
     stepUp: notBuilt,
-    beginPasskeyRegistration: notBuilt,
-    finishPasskeyRegistration: notBuilt,
-    beginPasskeyLogin: notBuilt,
-    loginWithPasskey: notBuilt,
+    ...passkeys(dependencies),
     getJwks: () => {
       const keySet = jwks();
       if (keySet === null) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
@@ -87,8 +86,8 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
   };
 }
 
-function loginInput({ email, password, audience, client, code }: LoginRequest): LoginInput {
-  return { email, password, audience, client, code };
+function loginInput({ email, password, audience, client, code, passkey }: LoginRequest): LoginInput {
+  return { email, password, audience, client, code, passkey };
 }
 
 /** A service account has no session and no refresh token: it requests a new access token with its secret. */

@@ -50,6 +50,12 @@ export class KeyedRateLimiter {
     bucket.tokens -= 1;
     return 0;
   }
+
+  /** Returns a permit that was taken for nothing. */
+  giveBack(key: string): void {
+    const bucket = this.#buckets.get(key);
+    if (bucket) bucket.tokens = Math.min(this.#rate.burst, bucket.tokens + 1);
+  }
 }
 
 /** Adds the tokens for the time since the last refill, up to `max`. */

@@ -1,46 +1,37 @@
 import { passwordAuthentication } from '../../domain/claims/authentication.ts';
-import { type CallOrigin, notedUserAgent, type OperationCall } from '../../domain/operation-call.ts';
+import type { OperationCall } from '../../domain/operation-call.ts';
 import { canonicalEmail, emailAddress } from '../users/email.ts';
-import {
-  type FieldRule,
-  type FieldRules,
-  nested,
-  optional,
-  requireValid,
-  text,
-  unrestricted,
-} from '../../domain/validation.ts';
-import { forwardedIp } from '../../net/forwarded-ip.ts';
+import { type FieldRules, nested, optional, requireValid, text } from '../../domain/validation.ts';
 import { passwordToCheckAtLogin } from '../../passwords/password-policy.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { IssuedTokens } from '../sessions/access-token-issuer.ts';
 import { presentedCode } from '../second-factors/factor.ts';
+import { passkeyAnswerRules } from '../second-factors/passkey-answer.ts';
+import type { PasskeyAnswer } from '../second-factors/prove-passkey.ts';
+import type { SecondFactorProof } from '../second-factors/second-factor-proof.ts';
 import { checkPassword, type CheckPasswordDependencies } from './check-password.ts';
 import { completeLogin, type CompleteLoginDependencies } from './complete-login.ts';
+import { type LoginClient, loginClient, originOf, trustedClient } from './login-client.ts';
 
 export interface LoginInput {
   readonly email: string;
   readonly password: string;
   /** Empty for the default audience. */
   readonly audience: string;
-  readonly client: { readonly address: string; readonly userAgent: string } | undefined;
+  readonly client: LoginClient;
   /** Of an authenticator app, or a recovery code; empty for none. */
   readonly code: string;
+  /** In place of a code. */
+  readonly passkey: PasskeyAnswer | undefined;
 }
-
-/** The address decides about the throttle, so one that cannot be read is refused rather than guessed. */
-const forwardedAddress: FieldRule<string> = (value, field) =>
-  forwardedIp(value) === null ? [{ field, description: 'must be an IPv4 or IPv6 address' }] : [];
 
 const rules: FieldRules<LoginInput> = {
   email: emailAddress,
   password: passwordToCheckAtLogin,
   audience: optional(text({ minBytes: 1, maxBytes: 256 })),
-  client: nested({
-    address: optional(forwardedAddress),
-    userAgent: unrestricted,
-  }),
+  client: loginClient,
   code: optional(presentedCode),
+  passkey: nested(passkeyAnswerRules),
 };
 
 export interface LoginDependencies extends CheckPasswordDependencies, CompleteLoginDependencies {}
@@ -49,22 +40,24 @@ export interface LoginDependencies extends CheckPasswordDependencies, CompleteLo
  * Checks an e-mail and a password, for a user who has a second factor that as well, and opens a session. The second factor is looked
  * at only when the password was right, so a wrong password is answered alike, whatever the user has.
  *
- * @throws Rejected `field-invalid`, `invalid-credentials`, `second-factor-required`, `second-factor-invalid`, `login-rate-limited`, `store-unavailable`, `server-overloaded`,
- *   `conflict`, `trust-stale` (there is no signing key; no session was opened)
+ * @throws Rejected `field-invalid`, `invalid-credentials`, `second-factor-required`, `second-factor-invalid`, `passkey-invalid`,
+ *   `passkeys-disabled`, `login-rate-limited`, `store-unavailable`, `server-overloaded`,   `conflict`, `trust-stale` (there is no signing key; no session was opened)
  */
 export async function login(
   dependencies: LoginDependencies,
   input: LoginInput,
   call: OperationCall,
 ): Promise<IssuedTokens> {
-  const client = trustedClient(input, call.origin);
+  const client = trustedClient(input.client, call.origin);
   requireValid(rules, { ...input, client });
   const audience = dependencies.issuer.audienceFor(input.audience);
   const canonical = canonicalEmail(input.email);
   if (!canonical.ok) throw new Error('a validated e-mail has no canonical form');
   const { email } = canonical;
-  const { password, code } = input;
-  const proof = code === '' ? null : ({ kind: 'code', code } as const);
+  const { password } = input;
+  const proof = proofOf(input);
+  // Before the password is checked, so that such a login does not count as one that waits for its second factor.
+  if (proof?.kind === 'passkey') dependencies.passkeys.relyingParty();
 
   // A login may wait long for the throttle's queue and for its hash. Without `storeDeadlineMs` each use of the database
   // has its own budget.
@@ -96,17 +89,11 @@ export async function login(
   return verdict.value;
 }
 
-/**
- * `client` counts only from a trusted forwarder (L12). From other callers it is ignored before it is validated: what is
- * ignored must not refuse a login.
- */
-function trustedClient({ client }: LoginInput, origin: CallOrigin): LoginInput['client'] {
-  return origin.isTrustedForwarder ? client : undefined;
-}
-
-function originOf(client: LoginInput['client'], origin: CallOrigin): CallOrigin {
-  if (!client) return origin;
-  return { ...origin, address: forwardedIp(client.address), userAgent: notedUserAgent(client.userAgent) };
+function proofOf({ code, passkey }: LoginInput): SecondFactorProof | null {
+  if (passkey === undefined) return code === '' ? null : { kind: 'code', code };
+  if (code === '') return { kind: 'passkey', answer: passkey };
+  const description = 'must be empty when there is a passkey; send one second factor';
+  throw new Rejected({ kind: 'field-invalid', violations: [{ field: 'code', description }] });
 }
 
 /**

@@ -5,7 +5,7 @@ import { prepared } from '../../database/prepared.ts';
 import type { Factor } from './factor.ts';
 
 /** The columns of a confirmed factor as it is listed. */
-interface FactorRow {
+export interface FactorRow {
   id: string;
   kind: Factor['kind'];
   name: string;

@@ -9,13 +9,18 @@ import { listTotps, useTotpStep } from './factor-queries.ts';
 import { parsePresentedCode } from './recovery-code.ts';
 import { consumeRecoveryCode } from './recovery-code-queries.ts';
 import { matchingStep } from './totp.ts';
+import type { Passkeys } from './passkeys.ts';
+import { type PasskeyAnswer, provePasskey } from './prove-passkey.ts';
 import type { TotpSecrets } from './totp-secrets.ts';
 
 /** What a user shows as a second factor. */
-export type SecondFactorProof = { readonly kind: 'code'; readonly code: string };
+export type SecondFactorProof =
+  | { readonly kind: 'code'; readonly code: string }
+  | { readonly kind: 'passkey'; readonly answer: PasskeyAnswer };
 
 export interface SecondFactorDependencies {
   readonly totpSecrets: TotpSecrets;
+  readonly passkeys: Passkeys;
   /** Of the recovery codes. */
   readonly digests: SecretDigests;
   /** Unix time, ms. */
@@ -27,12 +32,15 @@ export interface SecondFactorDependencies {
 /** A refusal is a value, so that the transaction in which the wrong code was counted is committed. */
 export type ProvenFactor =
   | { readonly ok: true; readonly value: FactorUse }
-  | { readonly ok: false; readonly refusal: Extract<Rejection, { kind: 'second-factor-invalid' }> };
+  | {
+      readonly ok: false;
+      readonly refusal: Extract<Rejection, { kind: 'second-factor-invalid' | 'passkey-invalid' }>;
+    };
 
 export interface FactorUse {
   /** Null for a recovery code. */
   readonly factorId: string | null;
-  /** The methods of the proof, for `amr`: `otp` or `recovery`. */
+  /** The methods of the proof, for `amr`: `otp`, `recovery`, or `hwk` or `swk` of a passkey. */
   readonly amr: readonly string[];
 }
 
@@ -50,7 +58,7 @@ const REPORTED_FAILURES: readonly number[] = [3, MAX_CODE_FAILURES];
  * caller holds the lock on the user's row, so that wrong codes are counted one by one, and commits the transaction
  * whatever the result: otherwise wrong codes would not count.
  *
- * @throws Rejected `store-unavailable`
+ * @throws Rejected `passkeys-disabled`, `store-unavailable`
  */
 export async function requireSecondFactor(
   trx: Transaction,
@@ -58,6 +66,12 @@ export async function requireSecondFactor(
   { userId, proof }: { readonly userId: string; readonly proof: SecondFactorProof },
   call: OperationCall,
 ): Promise<ProvenFactor> {
+  if (proof.kind === 'passkey') {
+    const proven = await provePasskey(trx, dependencies.passkeys, proof.answer, userId);
+    return proven.ok
+      ? { ok: true, value: { factorId: proven.value.factorId, amr: proven.value.amr } }
+      : proven;
+  }
   const code = parsePresentedCode(proof.code);
   switch (code.kind) {
     case 'totp':

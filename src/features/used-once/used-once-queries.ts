@@ -5,7 +5,7 @@ import { purgeBatch } from '../../database/purge-batch.ts';
 /** A thing that is accepted once. */
 export interface UsedOnce {
   /** The kind of thing, so that two kinds never share a digest. */
-  readonly purpose: 'client-assertion' | 'outside-token';
+  readonly purpose: 'client-assertion' | 'outside-token' | 'passkey-challenge';
   /** SHA-256 of what identifies it, its owner included. */
   readonly digest: Uint8Array;
   /** Unix time from which it is refused as expired. */

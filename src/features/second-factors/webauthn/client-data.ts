@@ -1,4 +1,4 @@
-import { parseStrictJson } from '../../../tokens/verify/strict-json.ts';
+import { type JsonValue, parseStrictJson } from '../../../tokens/verify/strict-json.ts';
 import type { WebauthnFault } from './webauthn-fault.ts';
 
 /** What the answer of an authenticator is compared with. */
@@ -29,7 +29,15 @@ export function clientDataFault(
   const { origin, crossOrigin, topOrigin } = data;
   if (typeof origin !== 'string' || !origins.includes(origin)) return 'origin';
   if ((crossOrigin !== undefined && crossOrigin !== false) || topOrigin !== undefined) return 'cross-origin';
-  return null;
+  return isTokenBindingUnused(data['tokenBinding']) ? null : 'client-data-malformed';
+}
+
+/** Level 3 has no token binding any more; browsers of Level 2 say that they support it. No browser uses it. */
+function isTokenBindingUnused(tokenBinding: JsonValue | undefined): boolean {
+  if (tokenBinding === undefined) return true;
+  return typeof tokenBinding === 'object' && tokenBinding !== null && 'status' in tokenBinding
+    ? tokenBinding.status === 'supported'
+    : false;
 }
 
 function readObject(bytes: Uint8Array): ReturnType<typeof parseStrictJson> {

@@ -55,6 +55,12 @@ export function verifyCredentialSignature(
   }
 }
 
+/** The COSE key of a point of P-256, for ES256: a map of five members. */
+export function coseKeyOfPoint(x: Uint8Array, y: Uint8Array): Buffer {
+  const head = Buffer.from('a5010203262001215820', 'hex');
+  return Buffer.concat([head, x, Buffer.from('225820', 'hex'), y]);
+}
+
 const readers: ReadonlyMap<number, (members: CborMap) => JsonWebKey | null> = new Map([
   [coseAlgorithms.ES256, readEs256],
   [coseAlgorithms.EdDSA, readEd25519],

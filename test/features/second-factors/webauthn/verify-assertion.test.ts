@@ -27,6 +27,11 @@ describe('verifyAssertion', () => {
     ['of another challenge', { challenge: 'AAAA' }, 'challenge'],
     ['in a frame of another site', { clientData: { crossOrigin: true } }, 'cross-origin'],
     ['with a topOrigin', { clientData: { topOrigin: ORIGIN } }, 'cross-origin'],
+    [
+      'with a token binding',
+      { clientData: { tokenBinding: { status: 'present', id: 'AA' } } },
+      'client-data-malformed',
+    ],
     ['for another rp id', { rpId: 'evil.example' }, 'rp-id'],
     ['without user presence', { flags: 0x04 }, 'user-not-present'],
     ['without user verification', { flags: 0x01 }, 'user-not-verified'],
