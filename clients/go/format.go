@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxTokenBytes bounds what is parsed. Postern's own tokens have at most 1664 bytes.
+// maxTokenBytes bounds what is parsed. Postern's own tokens have less than 1536 bytes.
 const maxTokenBytes = 8192
 
 // header is the header of a token. It has no other members.

@@ -11,6 +11,7 @@ import {
 } from '../features/authentication/password-reset/reset-password.ts';
 import { type RefreshDependencies, refreshToken } from '../features/authentication/refresh-session.ts';
 import { type RevokeDependencies, revokeToken } from '../features/authentication/revoke-token.ts';
+import { stepUp, type StepUpDependencies } from '../features/authentication/step-up.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
 import {
   type IssuedServiceToken,
@@ -28,6 +29,7 @@ import type { TrustBundle } from '../trust/trust-bundle.ts';
 import { ownApiKeys, type OwnApiKeyDependencies } from './own-api-keys.ts';
 import { ownFactors, type OwnFactorDependencies } from './own-factors.ts';
 import { type PasskeyDependencies, passkeys } from './passkeys.ts';
+import { stepUpProof } from './step-up-proof.ts';
 import { tokenSet } from './token-set.ts';
 import { verificationService } from './verification-service.ts';
 
@@ -39,6 +41,7 @@ export interface AuthDependencies
     RefreshDependencies,
     RevokeDependencies,
     ResetPasswordDependencies,
+    StepUpDependencies,
     ServiceTokenDependencies,
     OwnApiKeyDependencies,
     OwnFactorDependencies,
@@ -76,7 +79,10 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
       await resetPassword(dependencies, { resetToken, newPassword }, call);
       return {};
     },
-    stepUp: notBuilt,
+    stepUp: async (request, call) => {
+      const step = { proof: stepUpProof(request), caller: callerOf(call) };
+      return tokenSet(await stepUp(dependencies, step, call));
+    },
     ...passkeys(dependencies),
     getJwks: () => {
       const keySet = jwks();
@@ -100,8 +106,4 @@ function exchangedTokenSet({ accessToken, expiresInSeconds, sessionId, userId }:
   const noRefreshToken = { refreshToken: '', refreshExpiresInSeconds: 0 };
   const ids = { sessionId: sessionId ?? '', userId: userId ?? '' };
   return tokenSet({ accessToken, expiresInSeconds, ...noRefreshToken, ...ids });
-}
-
-function notBuilt(): never {
-  throw new Error('not built');
 }

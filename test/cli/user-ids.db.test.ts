@@ -118,17 +118,7 @@ test('a command without --email and --external-id, or with both, says so and doe
 });
 
 test('T26 doctor names users whose tokens have no room after a change of the settings', async () => {
-  await create(
-    'wide@example.com',
-    '--external-id',
-    'x'.repeat(255),
-    '--role',
-    'reader',
-    '--role',
-    'writer',
-    '--role',
-    'administrator',
-  );
+  await create('wide@example.com', '--external-id', 'x'.repeat(255), '--role', 'reader', '--role', 'writer');
   const settings = {
     POSTERN_ALGORITHM: 'RS256',
     POSTERN_ISSUER: 'https://auth.example/'.padEnd(200, 'i'),
@@ -137,6 +127,37 @@ test('T26 doctor names users whose tokens have no room after a change of the set
   const fine = await postern(['doctor', '--json']);
   expect(fine.stdout).not.toContain('external id');
   const { stdout } = await postern(['doctor', '--json'], '', settings);
-  expect(stdout).toMatch(/1 user has roles and an external id that do not fit into a token of 1664 bytes/);
+  expect(stdout).toMatch(/1 user has roles and an external id that do not fit into a token of 1536 bytes/);
   expect(stdout).toContain(String(((await listed('wide@example.com')) as { id: string } | undefined)?.id));
+});
+
+test('T26 doctor names users whose tokens have no room for a level', async () => {
+  await create('full@example.com', '--external-id', 'x'.repeat(220), '--role', 'reader');
+  const settings = {
+    POSTERN_ALGORITHM: 'RS256',
+    POSTERN_ISSUER: 'https://auth.example/'.padEnd(210, 'i'),
+    POSTERN_INSECURE: 'on',
+  };
+  expect((await postern(['doctor', '--json'])).stdout).not.toContain('acr and auth_time');
+  const { stdout } = await postern(['doctor', '--json'], '', settings);
+  expect(stdout).toMatch(/1 user has roles and an external id beside which acr and auth_time do not fit/);
+  expect(stdout).toContain(String(((await listed('full@example.com')) as { id: string } | undefined)?.id));
+});
+
+test('T26 doctor names service accounts whose name has no room in their tokens, for any audience at the moment', async () => {
+  const roles = Array.from({ length: 16 }, (_, index) => String.fromCharCode(97 + index).repeat(10));
+  const name = 'n'.repeat(64);
+  const made = await postern([
+    'service',
+    'create',
+    name,
+    ...roles.flatMap((role) => ['--role', role]),
+    '--json',
+  ]);
+  const { client_id } = JSON.parse(made.stdout) as { client_id: string };
+  const settings = { POSTERN_ALGORITHM: 'RS256', POSTERN_ISSUER: 'https://auth.example/'.padEnd(100, 'i') };
+  const doctor = async () => (await postern(['doctor', '--json'], '', settings)).stdout;
+  expect(await doctor()).not.toContain('a name that does not fit');
+  expect((await postern(['audience', 'add', 'a'.repeat(150)], '', settings)).exitCode).toBe(0);
+  expect(await doctor()).toMatch(new RegExp(`1 service account has a name that does not fit .*${client_id}`));
 });

@@ -1,5 +1,9 @@
+import { masterKeyOf } from '../../src/crypto/sealed-envelope.ts';
+import { RootKey } from '../../src/features/root-key/root-key.ts';
 import { totpCode, totpStep } from '../../src/features/second-factors/totp.ts';
-import type { Message, TestService } from './test-service.ts';
+import { ErrorInfo } from '../../src/generated/google/rpc/error_details.ts';
+import { Status } from '../../src/generated/google/rpc/status.ts';
+import { masterKey, type Message, type Outcome, type TestService } from './test-service.ts';
 
 const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 
@@ -72,4 +76,37 @@ export async function forgetUsedCodes(
   factorId: string,
 ): Promise<void> {
   await database.query('UPDATE factors SET last_step = -1 WHERE id = $1', [factorId]);
+}
+
+/**
+ * The access token of a session whose user proved who they are some time ago: the session's row is dated back as only the service
+ * can, with its root key, and refreshed.
+ */
+export async function agedToken(service: TestService, tokens: Message, ageSeconds: number): Promise<string> {
+  const { database } = service;
+  const rootKey = new RootKey();
+  await rootKey.prepare(database.database, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
+  const id = String(tokens['session_id']);
+  const [row] = await database.query('SELECT user_id, acr, amr FROM sessions WHERE id = $1', [id]);
+  const { user_id: userId, acr, amr } = row as { user_id: string; acr: 'aal1' | 'aal2'; amr: string[] };
+  const authenticatedAtSeconds = Math.floor(Date.now() / 1000) - ageSeconds;
+  const { mac } = rootKey.authentications().toStored(id, userId, { acr, amr, authenticatedAtSeconds });
+  await database.query(
+    'UPDATE sessions SET authenticated_at = to_timestamp($2), authentication_mac = $3 WHERE id = $1',
+    [id, authenticatedAtSeconds, mac],
+  );
+  const { response, message } = await service.call('postern.v1.AuthService/RefreshToken', {
+    refresh_token: tokens['refresh_token'],
+  });
+  if (!response) throw new Error(`refresh failed: ${message}`);
+  return String(response['access_token']);
+}
+
+/** The metadata of the ErrorInfo of a refusal. */
+export function errorMetadata({ trailers }: Pick<Outcome, 'trailers'>): Readonly<Record<string, string>> {
+  const [bytes] = trailers.get('grpc-status-details-bin');
+  const info =
+    bytes instanceof Buffer &&
+    Status.decode(bytes).details.find(({ typeUrl }) => typeUrl.endsWith('google.rpc.ErrorInfo'));
+  return info ? ErrorInfo.decode(info.value).metadata : {};
 }

@@ -1701,7 +1701,7 @@ func (*ResetPasswordResponse) Descriptor() ([]byte, []int) {
 // The tokens of a session, with the field names of RFC 6749 section 5.1.
 type TokenSet struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The access token: a compact JWS (RFC 9068) of at most 1664 bytes.
+	// The access token: a compact JWS (RFC 9068) of at most 1.5 KB.
 	AccessToken string `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
 	// Always "bearer" (RFC 6750).
 	TokenType string `protobuf:"bytes,2,opt,name=token_type,json=tokenType,proto3" json:"token_type,omitempty"`

@@ -1,7 +1,7 @@
 import type { FieldViolation } from '../rejection.ts';
 
 /** Maximum length of an issued token (T26), which is sent in a header of every request. */
-export const MAX_ISSUED_TOKEN_BYTES = 1664;
+export const MAX_ISSUED_TOKEN_BYTES = 1536;
 
 /** The parts of a token besides its claims, in bytes: header, signature and two dots. RSA keys have 3072 bits. */
 const BYTES_AROUND_CLAIMS = {
@@ -18,14 +18,14 @@ interface RoomSettings {
   readonly audiences: readonly string[];
 }
 
-/**
- * The most that the claims about the authentication take: `,"acr":"aal2"`, `,"auth_time":` with ten digits, and the longest
- * `amr` that `raisedAuthentication` makes. Every user has room for them, so that a step-up does not fail by the length.
- */
-const AUTHENTICATION_BYTES = 13 + 23 + ',"amr":["hwk","mfa","swk","recovery"]'.length;
-
 /** The JSON of a user's claims without `external_id` and without the values of issuer, audience and roles. */
-const OTHER_CLAIMS_BYTES = 205 + AUTHENTICATION_BYTES;
+const OTHER_CLAIMS_BYTES = 205;
+
+/**
+ * The claims of a level, which have no room of their own: the roles and `external_id` of users who were stored before there were levels
+ * must still fit. They are left out where they do not fit.
+ */
+export const LEVEL_CLAIMS_BYTES = ',"acr":"aal2","auth_time":1800000000'.length;
 
 /** `,"external_id":""` */
 export const EXTERNAL_ID_MEMBER_BYTES = 17;
@@ -35,9 +35,24 @@ export const EXTERNAL_ID_MEMBER_BYTES = 17;
  * room for all roles that `userRoles` allows, under every algorithm; with one of 255 bytes also, but with RS256 or with
  * many characters that JSON escapes only for fewer.
  */
-export function tokenRoomOf({ algorithm, issuer, audiences }: RoomSettings): number {
+export function tokenRoomOf(settings: RoomSettings): number {
+  return roomBeside(OTHER_CLAIMS_BYTES, settings);
+}
+
+/** The JSON of a service account's claims without the values of issuer, audience, name and roles. */
+const SERVICE_CLAIMS_BYTES = 199;
+
+/**
+ * The bytes of JSON that a service account's roles and name may have in a token together. There is always room for the
+ * roles alone; a name for which there is no room beside them is left out.
+ */
+export function serviceTokenRoomOf(settings: RoomSettings): number {
+  return roomBeside(SERVICE_CLAIMS_BYTES, settings);
+}
+
+function roomBeside(otherClaimsBytes: number, { algorithm, issuer, audiences }: RoomSettings): number {
   const audienceBytes = Math.max(...audiences.map(bytesInJson));
-  return claimsRoomOf(algorithm) - OTHER_CLAIMS_BYTES - bytesInJson(issuer) - audienceBytes;
+  return claimsRoomOf(algorithm) - otherClaimsBytes - bytesInJson(issuer) - audienceBytes;
 }
 
 /** The bytes of JSON that the claims of a token may have together. */

@@ -1,4 +1,8 @@
-import { passwordAuthentication } from '../../domain/claims/authentication.ts';
+import {
+  type Authentication,
+  authenticationOf,
+  passwordAuthentication,
+} from '../../domain/claims/authentication.ts';
 import type { OperationCall } from '../../domain/operation-call.ts';
 import type { Caller } from '../../domain/caller.ts';
 import type { Email } from '../users/email.ts';
@@ -38,9 +42,9 @@ const rules: FieldRules<PasswordChange> = {
 /**
  * Sets a new password for a user who knows the current one, ends all of the user's sessions, deletes a pending reset and
  * opens a new session for the audience of the token, in one transaction (L16). A stolen access token alone does not
- * suffice. Wrong passwords count in the login throttle.
+ * suffice. Wrong passwords count in the login throttle. A user with a second factor needs a token of level `aal2`.
  *
- * @throws Rejected `field-invalid`, `invalid-credentials`, `password-policy`, `token-refused` (the session has ended),
+ * @throws Rejected `field-invalid`, `invalid-credentials`, `step-up-required`, `password-policy`, `token-refused` (the session has ended),
  *   `login-rate-limited`, `store-unavailable`, `server-overloaded`, `conflict`, `trust-stale` (there is no signing key;
  *   nothing was changed)
  */
@@ -67,7 +71,7 @@ export async function changePassword(
     const completion = {
       ...checked,
       audience,
-      authentication: passwordAuthentication(Date.now() / 1000),
+      authentication: authenticationAfter(caller, dependencies.nowMs()),
       action: 'password.change',
       strongerHash: null,
       change,
@@ -76,6 +80,15 @@ export async function changePassword(
   });
   if (!verdict.ok) throw new Rejected(verdict.refusal);
   return verdict.value;
+}
+
+/**
+ * The session of a caller who has proven a second factor keeps the level, and the time of that proof: the password alone does not
+ * make it any fresher.
+ */
+function authenticationAfter({ claims }: Caller, nowMs: number): Authentication {
+  const current = claims && authenticationOf(claims);
+  return current?.acr === 'aal2' ? current : passwordAuthentication(nowMs / 1000);
 }
 
 /** Called only after the current password was right. */

@@ -46,7 +46,7 @@ export interface LoginCompletion extends Pick<CheckedPassword, 'user' | 'forgive
  * survive a concurrent change of the password or disabling of the user.
  *
  * @returns `hash-changed` when another password hash was stored since the check
- * @throws Rejected `second-factor-required`, `store-unavailable`, `conflict`; before anything is changed `trust-stale` while there is no signing key, and
+ * @throws Rejected `second-factor-required`, for a change of the password `step-up-required`; `store-unavailable`, `conflict`; before anything is changed `trust-stale` while there is no signing key, and
  *   `claims-too-long`; and any error of `change`
  */
 export async function completeLogin(
@@ -64,11 +64,14 @@ export async function completeLogin(
     case 'unknown-user':
     case 'disabled':
       return invalidCredentials(opened.outcome, user.id);
-    case 'second-factor-required': {
-      const subject = { target: { type: 'user', id: user.id } } as const;
-      const { factors } = opened;
-      throw new Rejected({ kind: 'second-factor-required', factors, subject, origin: call.origin });
-    }
+    case 'second-factor-required':
+      if (completion.action === 'password.change') throw changeNeedsFactor(user.id);
+      throw new Rejected({
+        kind: 'second-factor-required',
+        factors: opened.factors,
+        subject: { target: { type: 'user', id: user.id } },
+        origin: call.origin,
+      });
     case 'second-factor-refused':
       return { ok: false, refusal: opened.refusal };
     case 'opened':
@@ -88,6 +91,13 @@ export async function completeLogin(
   });
   const tokens = { refreshToken, refreshExpiresInSeconds, sessionId, userId: user.id };
   return { ok: true, value: { accessToken: token, expiresInSeconds, ...tokens } };
+}
+
+/** The factor may be newer than the token. */
+function changeNeedsFactor(userId: string): Rejected {
+  const detail =
+    'the user has a second factor, so changing the password needs it as well; call StepUp with a code or a passkey';
+  return new Rejected({ kind: 'step-up-required', detail, caller: { type: 'user', id: userId } });
 }
 
 type Opening =

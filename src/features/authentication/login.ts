@@ -73,7 +73,7 @@ export async function login(
     loginCall,
     async ({ needsRehash, ...checked }) => {
       const strongerHash = needsRehash ? await tryHash(dependencies, password, loginCall) : null;
-      const authentication = passwordAuthentication(Date.now() / 1000);
+      const authentication = passwordAuthentication(dependencies.nowMs() / 1000);
       const completion = {
         ...checked,
         audience,

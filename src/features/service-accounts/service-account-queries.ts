@@ -179,6 +179,22 @@ export async function listServiceAccountRows(
   return rows.map(toServiceAccount);
 }
 
+/**
+ * How many accounts have roles and a name that together take more than `room` bytes of JSON in a token
+ * (`serviceTokenRoomOf`), and the first of them.
+ */
+export async function countNamesBeyondTokenRoom(
+  db: Knex,
+  room: number,
+): Promise<{ readonly count: number; readonly firstId: string | null }> {
+  const { rows } = await db.raw<{ rows: { count: number; first_id: string | null }[] }>(
+    `SELECT count(*)::int AS count, min(id::text) AS first_id FROM service_accounts
+     WHERE octet_length(name) + octet_length(array_to_json(roles)::text) > ?::int`,
+    [room],
+  );
+  return { count: rows[0]?.count ?? 0, firstId: rows[0]?.first_id ?? null };
+}
+
 function toServiceAccount(row: PublicRow): ServiceAccount {
   return {
     id: row.id,

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 
-import { EXTERNAL_ID_MEMBER_BYTES } from '../../domain/claims/token-room.ts';
+import { EXTERNAL_ID_MEMBER_BYTES, LEVEL_CLAIMS_BYTES } from '../../domain/claims/token-room.ts';
 import type { Email } from './email.ts';
 import { rejectDuplicate } from '../../database/pg-errors.ts';
 
@@ -238,22 +238,38 @@ export async function lockOthersWithRole(trx: Knex.Transaction, id: string, role
   return other !== undefined;
 }
 
+/** Some users, and the first of them; null when there are none. */
+export interface CountedUsers {
+  readonly count: number;
+  readonly firstId: string | null;
+}
+
 /**
- * How many users have roles and an external id that together take more than `room` bytes of JSON in a token (`tokenRoomOf`),
- * and the first of them.
+ * Counts the users whose roles and external id together take more than `room` bytes of JSON in a token (`tokenRoomOf`), and those
+ * whose do not but leave no room for the claims of a level.
  */
 export async function countUsersBeyondTokenRoom(
   db: Knex,
   room: number,
-): Promise<{ readonly count: number; readonly firstId: string | null }> {
-  const { rows } = await db.raw<{ rows: { count: number; first_id: string | null }[] }>(
-    `SELECT count(*)::int AS count, min(id::text) AS first_id FROM users
-     WHERE external_id IS NOT NULL
-       AND octet_length(to_json(external_id)::text) + octet_length(array_to_json(roles)::text) > ?::int`,
-    // The two quotes of the external id, less its name in the token.
-    [room + 2 - EXTERNAL_ID_MEMBER_BYTES],
+): Promise<{ readonly withoutToken: CountedUsers; readonly withoutLevel: CountedUsers }> {
+  const { rows } = await db.raw<{
+    rows: { beyond: number; first_beyond: string | null; full: number; first_full: string | null }[];
+  }>(
+    `SELECT count(*) FILTER (WHERE bytes > :room::int)::int AS beyond,
+            min(id::text) FILTER (WHERE bytes > :room::int) AS first_beyond,
+            count(*) FILTER (WHERE bytes <= :room::int)::int AS full,
+            min(id::text) FILTER (WHERE bytes <= :room::int) AS first_full
+     FROM (SELECT id, octet_length(array_to_json(roles)::text)
+                      + coalesce(octet_length(to_json(external_id)::text) + :member::int, 0) AS bytes FROM users) AS u
+     WHERE bytes > :room::int - :level::int`,
+    // The text of the external id has its two quotes, which are in the length of the member as well.
+    { room, member: EXTERNAL_ID_MEMBER_BYTES - 2, level: LEVEL_CLAIMS_BYTES },
   );
-  return { count: rows[0]?.count ?? 0, firstId: rows[0]?.first_id ?? null };
+  const [row] = rows;
+  return {
+    withoutToken: { count: row?.beyond ?? 0, firstId: row?.first_beyond ?? null },
+    withoutLevel: { count: row?.full ?? 0, firstId: row?.first_full ?? null },
+  };
 }
 
 export async function countUsers(db: Knex): Promise<number> {

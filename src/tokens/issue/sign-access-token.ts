@@ -22,7 +22,7 @@ export interface AccessTokenContents {
   readonly subjectName?: string | null;
   /** Who acts for the subject. Default: null, for a token of the subject itself. */
   readonly actor?: Actor | null;
-  /** How the user proved who they are. Default: null, for a service account and what an API key is exchanged for. */
+  /** How the user proved who they are, as far as it has room. Default: null, for a service account and what an API key is exchanged for. */
   readonly authentication?: Authentication | null;
   readonly roles: readonly string[];
   /** The `jti`, at least 128 random bits. `createTokenId` makes one. */
@@ -43,13 +43,16 @@ export function createTokenId(random: Uint8Array): string {
 
 /**
  * Signs an access token with the claims of RFC 9068 section 2.2: ids and roles, but no e-mail address and no secrets.
- * Throws a RangeError when the token exceeds `MAX_ISSUED_TOKEN_BYTES`: `userRoles` and `AccessTokenIssuer.requireRoom` prevent it.
+ * Beside the most roles and a long `external_id` there may be no room for all: then `amr` is left out first, then the name, `acr` and
+ * `auth_time`. A token without these satisfies no requirement of a level, which is safe.
+ *
+ * Throws a RangeError when the token exceeds 1536 bytes: `userRoles` and `AccessTokenIssuer.requireRoom` prevent it.
  */
 export async function signAccessToken(signer: Signer, contents: AccessTokenContents): Promise<string> {
   const { issuer, audience, subject, sessionId, clientId, externalId, roles } = contents;
   const { subjectName = null, actor = null, authentication = null } = contents;
   const { tokenId, issuedAtSeconds, lifetimeSeconds } = contents;
-  const claimsWith = (name: string | null) => ({
+  const claimsWith = ({ name, proof }: OptionalClaims) => ({
     iss: issuer,
     sub: subject,
     aud: audience,
@@ -61,18 +64,29 @@ export async function signAccessToken(signer: Signer, contents: AccessTokenConte
     ...(externalId !== null && { external_id: externalId }),
     ...(name !== null && { name }),
     ...(actor !== null && { act: actorClaim(actor) }),
-    ...(authentication !== null && authenticationClaims(authentication)),
+    ...(proof !== null && authenticationClaims(proof)),
     roles,
   });
-  const named = claimsWith(subjectName);
-  const hasRoom =
-    subjectName === null || Buffer.byteLength(JSON.stringify(named)) <= claimsRoomOf(signer.algorithm);
-  const token = await signer.sign(hasRoom ? named : claimsWith(null));
+  const room = claimsRoomOf(signer.algorithm);
+  const all = { name: subjectName, proof: authentication };
+  const fitting = [all, withoutMethods(all)]
+    .map(claimsWith)
+    .find((claims) => Buffer.byteLength(JSON.stringify(claims)) <= room);
+  const token = await signer.sign(fitting ?? claimsWith({ name: null, proof: null }));
   if (token.length > MAX_ISSUED_TOKEN_BYTES)
     throw new RangeError(
-      `the access token is longer than ${MAX_ISSUED_TOKEN_BYTES} bytes; give its subject fewer roles or a shorter external_id`,
+      'the access token is longer than 1536 bytes; give its subject fewer roles or a shorter external_id',
     );
   return token;
+}
+
+interface OptionalClaims {
+  readonly name: string | null;
+  readonly proof: Authentication | null;
+}
+
+function withoutMethods({ name, proof }: OptionalClaims): OptionalClaims {
+  return { name, proof: proof && { ...proof, amr: [] } };
 }
 
 function authenticationClaims({ acr, amr, authenticatedAtSeconds }: Authentication) {

@@ -1,7 +1,7 @@
 import type { TokenRefusal } from '../../domain/rejection.ts';
 import { refusals } from './token-refusals.ts';
 
-/** Longer tokens are refused without being parsed (T02). Postern's own tokens have at most 1664 bytes. */
+/** Longer tokens are refused without being parsed (T02). Postern's own tokens stay under 1536 bytes. */
 export const MAX_TOKEN_BYTES = 8192;
 
 /** The three segments of a compact JWS, still encoded. Each is canonical base64url. */

@@ -281,7 +281,7 @@ test('G07 a token that becomes too long is refused before anything is recorded',
       outcomes.push(verdictOf(outcome));
       if (outcome.response) token = tokenIn(outcome);
       else expect(await rsa.database.query('SELECT id FROM service_tokens')).toHaveLength(before.length);
-      expect(token.length).toBeLessThanOrEqual(1664);
+      expect(token.length).toBeLessThanOrEqual(1536);
     }
     expect(outcomes).toContain('CLAIMS_TOO_LONG');
     expect(outcomes).not.toContain('INTERNAL');

@@ -50,7 +50,7 @@ test('T26 a user whose claims fit no more after a change of the issuer is refuse
   ];
   for (const { code, reason, message } of refused) {
     expect([code, reason]).toEqual([status.FAILED_PRECONDITION, 'CLAIMS_TOO_LONG']);
-    expect(message).toMatch(/do not fit into an access token of 1664 bytes; an administrator must/);
+    expect(message).toMatch(/do not fit into an access token of 1536 bytes; an administrator must/);
   }
   expect(await sessions()).toBe(1);
 
@@ -60,7 +60,7 @@ test('T26 a user whose claims fit no more after a change of the issuer is refuse
 
   await adminCall(after, 'UpdateUser', { user_id: tokens.user_id, roles: { roles: ['role-00'] } });
   const again = await account.login(after, email, callerPassword);
-  expect(again.access_token.length).toBeLessThanOrEqual(1664);
+  expect(again.access_token.length).toBeLessThanOrEqual(1536);
 });
 
 test('T26 more roles than fit beside the external id are refused when they are given, not at the login', async () => {
@@ -79,7 +79,7 @@ test('T26 more roles than fit beside the external id are refused when they are g
     });
     const made = await call('CreateUser', long);
     const user_id = made.response?.['id'];
-    expect((await crowded.tokenOf('longest@example.com', callerPassword)).length).toBeLessThanOrEqual(1664);
+    expect((await crowded.tokenOf('longest@example.com', callerPassword)).length).toBeLessThanOrEqual(1536);
     const more = await call('UpdateUser', { user_id, roles: { roles } });
     expect(more).toMatchObject({
       reason: 'FIELD_INVALID',

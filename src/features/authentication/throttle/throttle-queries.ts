@@ -4,6 +4,7 @@ import type { LoginThrottlePolicy } from './throttle-policy.ts';
 import { prepared } from '../../../database/prepared.ts';
 import { purgeBatch } from '../../../database/purge-batch.ts';
 import type { Email } from '../../users/email.ts';
+import type { ForgivenAttempt } from '../../sessions/open-session-queries.ts';
 import type { LoginRecord } from '../../users/user-queries.ts';
 
 /**
@@ -84,6 +85,25 @@ export async function releaseAttempt(db: Knex, keys: AttemptKeys): Promise<void>
      UPDATE login_throttle SET failures = greatest(failures - 1, 0)
      WHERE key = :account AND (SELECT count(*) FROM pair) >= 0`,
     { pair: Buffer.from(keys.pair), account: Buffer.from(keys.account) },
+  );
+}
+
+/** Takes back an attempt whose credential was right, as `postern_open_session_2` does for one that opens a session. */
+export async function forgiveAttempt(db: Knex, forgiven: ForgivenAttempt): Promise<void> {
+  await db.raw(
+    `WITH pair AS (
+       UPDATE login_throttle SET failures = 0, blocked_until = NULL,
+              known_until = clock_timestamp() + make_interval(secs => :seconds),
+              expires_at = clock_timestamp() + make_interval(secs => :seconds)
+       WHERE key = :pair RETURNING true
+     )
+     UPDATE login_throttle SET failures = greatest(failures - 1, 0)
+     WHERE key = :account AND (SELECT count(*) FROM pair) >= 0`,
+    {
+      pair: Buffer.from(forgiven.pair),
+      account: Buffer.from(forgiven.account),
+      seconds: forgiven.knownSourceSeconds,
+    },
   );
 }
 

@@ -380,7 +380,7 @@ export interface ResetPasswordResponse {
 
 /** The tokens of a session, with the field names of RFC 6749 section 5.1. */
 export interface TokenSet {
-  /** The access token: a compact JWS (RFC 9068) of at most 1664 bytes. */
+  /** The access token: a compact JWS (RFC 9068) of at most 1.5 KB. */
   accessToken: string;
   /** Always "bearer" (RFC 6750). */
   tokenType: string;

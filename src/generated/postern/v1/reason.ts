@@ -204,7 +204,7 @@ export const Reason = {
   EXTERNAL_ID_TAKEN: 52,
   /**
    * CLAIMS_TOO_LONG - FAILED_PRECONDITION. The roles and the `external_id` of the user do not fit into
-   * an access token of 1664 bytes. They did under the settings under which they were
+   * an access token of 1536 bytes. They did under the settings under which they were
    * given: an administrator gives the user fewer roles, or the operator shortens the
    * issuer and the audience. Nothing was changed.
    */
