@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { until } from '../interop/until.ts';
+import { SoftwareAuthenticator } from '../support/software-authenticator.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 import { totpAt } from '../support/totp.ts';
 import { startWebBackend, type WebBackend } from '../support/web-backend.ts';
@@ -199,15 +200,38 @@ test('M65 somebody with an authenticator app logs in with password and code, and
   expect((await post('/login', own, ben)).status).toBe(204);
 });
 
-test('M66 the page gets the options of Postern, and a passkey that nobody has logs nobody in', async () => {
+test('M66 a passkey logs in without e-mail and password, and once for each challenge', async () => {
+  const authenticator = new SoftwareAuthenticator({ origin });
   const token = await withAccess(await login());
   const { body: creation } = await ask(token, 'POST', '/account/passkey/begin');
-  expect(creation['options']).toMatchObject({ rp: { id: 'app.example.com' }, attestation: 'none' });
-  const { options, challengeToken } = (await (await post('/login/passkey/begin')).json()) as Answer['body'];
-  expect(options).toMatchObject({ rpId: 'app.example.com', userVerification: 'required' });
-  const refused = await post('/login/passkey', own, { challengeToken, credential: { id: 'AAAA' } });
-  expect([refused.status, cookieOf(refused)]).toEqual([expect.any(Number), '']);
-  expect(['PASSKEY_INVALID', 'FIELD_INVALID']).toContain(((await refused.json()) as Answer['body'])['error']);
+  const made = authenticator.register(JSON.stringify(creation['options']));
+  const registration = { challengeToken: creation['challengeToken'], credential: made, name: 'Laptop' };
+  const { body: added } = await ask(token, 'POST', '/account/passkey', registration);
+  expect(added).toMatchObject({ factor: { name: 'Laptop', kind: 'passkey' } });
+  expect(added['recoveryCodes']).toHaveLength(10);
+
+  const begun = (await (await post('/login/passkey/begin')).json()) as Record<string, string>;
+  const assertion = {
+    challengeToken: begun['challengeToken'],
+    credential: authenticator.assert(JSON.stringify(begun['options'])),
+  };
+  const loggedIn = await withAccess(await post('/login/passkey', own, assertion));
+  expect(await (await me(loggedIn)).json()).toEqual({ subject: userId, roles: ['editor'], acr: 'aal2' });
+  const again = await post('/login/passkey', own, assertion);
+  expect([again.status, cookieOf(again), await again.json()]).toEqual([
+    401,
+    '',
+    { error: 'PASSKEY_INVALID' },
+  ]);
+
+  const typed = await login();
+  expect([typed.status, await typed.json()]).toEqual([
+    401,
+    { error: 'SECOND_FACTOR_REQUIRED', factors: ['passkey', 'recovery'] },
+  ]);
+  const { id } = added['factor'] as { id: string };
+  expect((await ask(loggedIn, 'DELETE', `/account/factors/${id}`)).status).toBe(204);
+  expect((await login()).status).toBe(204);
 });
 
 test('M68 what is sensitive refuses a proof that is too old, and needs no second factor', async () => {
