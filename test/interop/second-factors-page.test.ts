@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type Browser, type CDPSession, chromium, type Page } from 'playwright-core';
 
+import { TcpProxy } from '../support/tcp-proxy.mjs';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 import { startWebBackend, type WebBackend } from '../support/web-backend.ts';
 import { oathtoolCode, pyotpCode } from './authenticator-apps.ts';
+import { challengeFor, startFreshFactorRoute } from './fresh-factor-route.ts';
 import { runTool } from './run-tool.ts';
 import { describeWith, toolPath } from './tool.ts';
 import { until } from './until.ts';
@@ -296,6 +298,48 @@ describeWith('chromium', 'second factors on the page of examples/web-backend', (
       expect(await page.locator('#message').innerText()).toBe('');
     });
   }, 90_000);
+
+  test('M69 Envoy refuses the old proof of a browser, and lets the token of its step-up with a passkey pass', async () => {
+    const person = await makePerson();
+    const proxy = new TcpProxy(join(folder, 'grpc'));
+    const ports = { grpcPort: await proxy.open(), httpPort: Number(new URL(service.httpUrl).port) };
+    const rule = { role: 'editor', maxAuthAgeSeconds: MAX_AUTH_AGE_SECONDS };
+    const route = await startFreshFactorRoute(folder, ports, rule);
+    try {
+      await onPage(async (page) => {
+        await attachAuthenticator(page);
+        await typePassword(page, person);
+        await isLoggedIn(page, person, 'aal1');
+        const added = tokenFrom(page, '/account/passkey');
+        await addPasskey(page);
+        await keepRecoveryCodes(page);
+        const token = await added;
+        expect((await route.list(token)).status).toBe(200);
+        const refused = await until(async () => {
+          const response = await route.cancel(token);
+          return response.status !== 200 && response;
+        });
+        expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([
+          401,
+          expect.stringMatching(challengeFor(MAX_AUTH_AGE_SECONDS)),
+        ]);
+
+        await payUntilAsked(page);
+        const raised = tokenFrom(page, '/account/step-up');
+        await click(page, 'Confirm with a passkey');
+        expect((await route.cancel(await raised)).status).toBe(200);
+      });
+    } finally {
+      await route.stop();
+      await proxy.close();
+    }
+  }, 60_000);
+
+  /** The access token in an answer to the page, which keeps it in the memory of a module. */
+  async function tokenFrom(page: Page, path: string): Promise<string> {
+    const response = await page.waitForResponse(url + path);
+    return ((await response.json()) as { accessToken: string }).accessToken;
+  }
 
   /** Pays again and again until the proof is too old. */
   async function payUntilAsked(page: Page): Promise<void> {
