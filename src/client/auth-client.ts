@@ -1,4 +1,4 @@
-import { type CallOptions, type ClientUnaryCall, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
 
 import type { AuthenticationLevel } from '../domain/claims/authentication.ts';
 import {
@@ -10,12 +10,19 @@ import {
 import { isDuration, isListOfNames, throwFaults } from './argument-checks.ts';
 import type { BearerSource } from './bearer-interceptor.ts';
 import { validateRequirements } from './access-rules.ts';
-import { optionFaults, settingFaults, TOKEN_SET_MEMBERS, validate } from './call-checks.ts';
+import {
+  type CallSettings,
+  optionFaults,
+  settingFaults,
+  TOKEN_SET_MEMBERS,
+  validate,
+} from './call-checks.ts';
 import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
 import { isServiceError, PosternError, posternErrorOf } from './postern-error.ts';
 import { type RetryPolicy, standardRetry, withRetry } from './retry.ts';
 import {
   clientInfo,
+  type Invoke,
   type LoginClient,
   type PasskeyAnswer,
   passkeyAssertion,
@@ -29,14 +36,6 @@ export interface AuthClientOptions extends Upstream {
   readonly retry?: RetryPolicy;
   /** Sent with `login`: the service accepts `client`, the end user's address, from an authenticated service account. */
   readonly credential?: BearerSource;
-}
-
-export interface CallSettings {
-  readonly deadlineMs?: number;
-  /** Aborting it ends the call with CANCELLED. */
-  readonly signal?: AbortSignal;
-  /** Identifies the call in the service's log: 1 to 64 letters, digits and `_.:-`. */
-  readonly requestId?: string;
 }
 
 /** With the access token for methods that need one. */
@@ -106,13 +105,6 @@ export interface AuthClient extends SecondFactorCalls {
   getJwks(settings?: CallSettings): Promise<JsonWebKeySet>;
   close(): void;
 }
-
-export type Invoke<Request, Response> = (
-  request: Request,
-  metadata: Metadata,
-  options: Partial<CallOptions>,
-  callback: (error: ServiceError | null, response: Response) => void,
-) => ClientUnaryCall;
 
 const DEADLINE_MS = 5_000;
 const MAX_UINT32 = 2 ** 32 - 1;

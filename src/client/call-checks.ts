@@ -11,6 +11,14 @@ import {
 } from './argument-checks.ts';
 import { addressFaults } from './channel.ts';
 
+export interface CallSettings {
+  readonly deadlineMs?: number;
+  /** Aborting it ends the call with CANCELLED. */
+  readonly signal?: AbortSignal;
+  /** Identifies the call in the service's log: 1 to 64 letters, digits and `_.:-`. */
+  readonly requestId?: string;
+}
+
 /** What a request may have in addition because it is a whole TokenSet. */
 export const TOKEN_SET_MEMBERS: readonly (keyof TokenSet)[] = [
   'accessToken',

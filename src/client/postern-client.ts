@@ -1,6 +1,7 @@
 // The exports of the package `postern-auth` (clients/node). They import nothing of the server: no Knex, no pg, no hashing.
 export { createAuthClient } from './auth-client.ts';
-export type { AuthClient, AuthClientOptions, CallSettings } from './auth-client.ts';
+export type { AuthClient, AuthClientOptions } from './auth-client.ts';
+export type { CallSettings } from './call-checks.ts';
 export type { Upstream } from './channel.ts';
 export { ServiceCredential, serviceCredential } from './service-credential.ts';
 export type { ServiceAccount, ServiceToken } from './service-credential.ts';

@@ -1,3 +1,5 @@
+import type { CallOptions, ClientUnaryCall, Metadata, ServiceError } from '@grpc/grpc-js';
+
 import type {
   AuthServiceClient,
   FactorConfirmed,
@@ -9,8 +11,7 @@ import type {
   TotpEnrolment,
 } from '../generated/postern/v1/auth.ts';
 import { requestFaults, throwFaults } from './argument-checks.ts';
-import type { CallSettings, Invoke } from './auth-client.ts';
-import { TOKEN_SET_MEMBERS, validate } from './call-checks.ts';
+import { type CallSettings, TOKEN_SET_MEMBERS, validate } from './call-checks.ts';
 
 /** What a browser answered to the challenge of `beginPasskeyLogin`. */
 export interface PasskeyAnswer {
@@ -62,6 +63,14 @@ export interface SecondFactorCalls {
   /** The old codes are refused from then on. */
   replaceRecoveryCodes(request: Caller, settings?: CallSettings): Promise<RecoveryCodes>;
 }
+
+/** A method of the generated stub. */
+export type Invoke<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  options: Partial<CallOptions>,
+  callback: (error: ServiceError | null, response: Response) => void,
+) => ClientUnaryCall;
 
 type Call = <Request, Response>(
   invoke: Invoke<Request, Response>,

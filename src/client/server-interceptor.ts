@@ -7,7 +7,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 
-import { stepUpParameters } from '../domain/claims/authentication.ts';
+import { stepUpParameters, strictestRequirement } from '../domain/claims/authentication.ts';
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
 import { Status } from '../generated/google/rpc/status.ts';
@@ -31,7 +31,7 @@ import {
 } from '../policy/method-policy.ts';
 import { PolicyFile } from '../policy/policy-file.ts';
 import { PosternError, stepUpRequired } from './postern-error.ts';
-import { type MethodAccess, type Requirements, validateRules } from './access-rules.ts';
+import { authenticationIn, type MethodAccess, type Requirements, validateRules } from './access-rules.ts';
 import type { Verifier } from './verifier.ts';
 
 export interface AuthInterceptorOptions {
@@ -165,9 +165,21 @@ function authorize(
     if (refusal !== null) throw refusedBy(refusal, listed);
     return claims;
   };
-  const requirements = rule === 'public' ? {} : rule.requirements;
+  const requirements = withAuthentication(rule === 'public' ? {} : rule.requirements, listed);
   const verdict = verifier.verify(token, optionsFor(token, requirements, clientAddress));
   return verdict instanceof Promise ? verdict.then(accept) : accept(verdict);
+}
+
+/** The requirements of the code, with the level that satisfies the policy as well: one step-up is enough for both. */
+function withAuthentication(requirements: Requirements, listed: MethodRule): Requirements {
+  const required = authenticationOf(listed);
+  if (required.minAcr === null && required.maxAuthAgeSeconds === null) return requirements;
+  const { minAcr, maxAuthAgeSeconds } = strictestRequirement(required, authenticationIn(requirements));
+  return {
+    ...requirements,
+    ...(minAcr !== null && { minAcr }),
+    ...(maxAuthAgeSeconds !== null && { maxAuthAgeSeconds }),
+  };
 }
 
 function refusedBy({ reason, detail }: PolicyRefusal, rule: MethodRule | null): PosternError {

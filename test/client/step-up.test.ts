@@ -162,9 +162,12 @@ async function callOf(
     responseSerialize: (value: string) => Buffer.from(value),
     responseDeserialize: (bytes: Buffer) => bytes.toString(),
   } as const;
-  server.addService({ Call: text }, {
-    Call: (_call: unknown, answer: (error: null, text: string) => void) => answer(null, 'done'),
-  });
+  server.addService(
+    { Call: text },
+    {
+      Call: (_call: unknown, answer: (error: null, text: string) => void) => answer(null, 'done'),
+    },
+  );
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) =>
       error ? reject(error) : resolve(bound),
@@ -203,7 +206,7 @@ describe('M45 a server interceptor', () => {
     expect(await callOf(second, await tokenWith(level('aal2')))).toBeNull();
   });
 
-  test('holds the rules of a policy file and of the code', async () => {
+  test('M41 holds the rules of a policy file and of the code, and names the strictest', async () => {
     const path = join(folder, 'policy.yaml');
     writeFileSync(path, 'version: 1\nmethods:\n  /t.T/Call: {max_auth_age: 300}\n');
     const policy = await openPolicyFile(path);
@@ -212,11 +215,11 @@ describe('M45 a server interceptor', () => {
     expect(await callOf(both, await tokenWith(level('aal2')))).toBeNull();
     expect(await callOf(both, await tokenWith(level('aal1')))).toMatchObject({
       reason: 'STEP_UP_REQUIRED',
-      requirement: { minAcr: 'aal2', maxAuthAgeSeconds: null },
+      requirement: { minAcr: 'aal2', maxAuthAgeSeconds: 300 },
     });
     expect(await callOf(both, await tokenWith(level('aal2', 400)))).toMatchObject({
       reason: 'STEP_UP_REQUIRED',
-      requirement: { minAcr: null, maxAuthAgeSeconds: 300 },
+      requirement: { minAcr: 'aal2', maxAuthAgeSeconds: 300 },
     });
   });
 });

@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
 import {
+  type AuthenticationClaims,
   authenticationFault,
   authenticationLevels,
   type AuthenticationRequirement,
@@ -11,8 +12,6 @@ import {
   stepUpParameters,
   strictestRequirement,
 } from '../../src/domain/claims/authentication.ts';
-
-type Claims = Parameters<typeof authenticationFault>[0];
 
 const NOW_SECONDS = 1_800_000_000;
 const level = fc.constantFrom(null, ...authenticationLevels);
@@ -24,7 +23,7 @@ const token = fc.record({
 });
 
 test('M41 of two requirements, a token satisfies the strictest one when it satisfies both, and only then', () => {
-  const satisfies = (claims: Claims, required: AuthenticationRequirement) =>
+  const satisfies = (claims: AuthenticationClaims, required: AuthenticationRequirement) =>
     authenticationFault(claims, required, NOW_SECONDS) === null;
   fc.assert(
     fc.property(requirement, requirement, token, (one, other, claims) => {

@@ -3,8 +3,10 @@ import { gzipSync } from 'node:zlib';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
+import { authenticationFault } from '../../src/domain/claims/authentication.ts';
 import type { VerifiedClaims } from '../../src/domain/claims/claims.ts';
 import { Rejected } from '../../src/domain/rejection.ts';
+import type { VerifyInput } from '../../src/features/authentication/verify-token.ts';
 import { VerifiedToken, VerifyTokenRequest } from '../../src/generated/postern/v1/auth.ts';
 import type { FinishedCall } from '../../src/rpc/call-context.ts';
 import { Code } from '../../src/rpc/status-code.ts';
@@ -27,8 +29,11 @@ const claims = someClaims({
   expiresAtSeconds: 2,
 });
 
-/** A handler whose behaviour the token selects. */
-function verifyToken({ token }: { token: string }): VerifiedClaims | Promise<VerifiedClaims> {
+/** A handler whose behaviour the token selects. Its tokens satisfy no requirement of authentication. */
+function verifyToken({ token, requirement }: VerifyInput): VerifiedClaims | Promise<VerifiedClaims> {
+  const detail = requirement === undefined ? null : authenticationFault(claims, requirement, 0);
+  if (detail !== null && requirement !== undefined)
+    throw new Rejected({ kind: 'step-up-required', detail, requirement });
   switch (token) {
     case 'at once':
       return claims;
@@ -99,7 +104,7 @@ function call({ session }: Listener, pieces: readonly Buffer[] | null, extra: Re
   return rawCall(session, VERIFY, pieces, extra);
 }
 
-const about = (accessToken: string) =>
+const about = (accessToken: string, required: { minAcr?: string; maxAuthAge?: number } = {}) =>
   Buffer.from(
     VerifyTokenRequest.encode({
       accessToken,
@@ -107,6 +112,7 @@ const about = (accessToken: string) =>
       minAcr: '',
       maxAuthAge: undefined,
       clientAddress: '',
+      ...required,
     }).finish(),
   );
 const bytewise = (bytes: Buffer) => Array.from(bytes, (byte) => Buffer.of(byte));
@@ -124,6 +130,9 @@ describe('a call gets the same answer from the fast path and from grpc-js', () =
       'not to be encoded',
       'somebody',
     ].map((token): [string, Buffer[], Record<string, string>] => [token, [framed(about(token))], {}]),
+    ['a level that the token lacks (M40)', [framed(about('at once', { minAcr: 'aal2' }))], {}],
+    ['a proof that the token lacks (M40)', [framed(about('at once', { minAcr: 'aal1', maxAuthAge: 0 }))], {}],
+    ['a level that does not exist (M40)', [framed(about('at once', { minAcr: 'aal3' }))], {}],
     ['an empty message', [framed(Buffer.alloc(0))], {}],
     ['junk', [framed(Buffer.from('ffffffffff', 'hex'))], {}],
     ['a token in the header', [framed(Buffer.alloc(0))], { authorization: 'Bearer somebody' }],

@@ -18,6 +18,10 @@ test.each([
     '{"access_token":"a","audience":"\\u00e9"}',
     { accessToken: 'a', audience: 'é', minAcr: '', maxAuthAge: undefined, clientAddress: '' },
   ],
+  [
+    '{"minAcr":"aal2","maxAuthAge":0}',
+    { accessToken: '', audience: '', minAcr: 'aal2', maxAuthAge: 0, clientAddress: '' },
+  ],
 ])('H02 a request of texts alone is what the generated decoder makes: %s', (json, request) => {
   const decoded = verifyToken.requestDeserialize(Buffer.from(VerifyTokenRequest.encode(request).finish()));
   expect(verifyRequest(json)).toStrictEqual(decoded);

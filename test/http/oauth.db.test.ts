@@ -346,7 +346,7 @@ describe('J01 POST /oauth/token', () => {
 });
 
 describe('J02 POST /oauth/introspect', () => {
-  test('the claims of a valid token, for a client that authenticates in any way', async () => {
+  test('M47 the claims of a valid token, for a client that authenticates in any way', async () => {
     const token = await serviceToken({ audience: 'ledger' });
     const login = await account.login(service, user.email, user.password);
     const ofService = await introspect(token, {}, basic(billing.id, billing.secret));
@@ -360,15 +360,19 @@ describe('J02 POST /oauth/introspect', () => {
       name: 'billing',
       roles: ['reader'],
     });
-    expect(ofService.body).not.toHaveProperty('act');
+    for (const name of ['act', 'acr', 'amr', 'auth_time']) expect(ofService.body).not.toHaveProperty(name);
     const ofUser = await introspect(login.access_token, byAssertion());
     expect(ofUser.body).toMatchObject({
       active: true,
       sub: login.user_id,
       sid: login.session_id,
       client_id: 'postern',
+      acr: 'aal1',
+      amr: ['pwd'],
+      auth_time: expect.any(Number),
       roles: ['writer'],
     });
+    expect(Math.abs(Number(ofUser.body['auth_time']) - Date.now() / 1000)).toBeLessThan(60);
     expect(ofUser.body).not.toHaveProperty('username');
     expect(ofUser.headers.get('cache-control')).toBe('no-store');
     // By an access token of a service account for Postern itself.
@@ -478,6 +482,7 @@ describe('J04 the paths of a tutorial', () => {
     ['a doubled member', '{"email":"a@b.c","email":"d@e.f","password":"x"}'],
     ['both names', '{"email":"a@b.c","username":"a@b.c","password":"x"}'],
     ['a number', '{"email":"a@b.c","password":1}'],
+    ['a code that is a number', '{"email":"a@b.c","password":"x","code":123456}'],
     ['a list', '[]'],
     ['no JSON', 'email=a'],
     ['nothing', ''],

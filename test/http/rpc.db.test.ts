@@ -50,6 +50,12 @@ describe('a program without gRPC', () => {
     expect(verified.json).toMatchObject({ roles: ['reader'], subjectType: 'USER' });
     // The second answer comes from the cache.
     expect((await call(`${auth}/VerifyToken`, { access_token: accessToken })).json).toEqual(verified.json);
+    // A level that the session lacks, and one that it has, over the same cache (M40).
+    const second = await call(`${auth}/VerifyToken`, { minAcr: 'aal2', maxAuthAge: 300 }, bearer);
+    expect([second.status, second.reason]).toEqual([401, 'STEP_UP_REQUIRED']);
+    expect(JSON.stringify(second.json)).toContain('"metadata":{"acr_values":"aal2","max_age":"300"}');
+    const first = await call(`${auth}/VerifyToken`, { minAcr: 'aal1', maxAuthAge: 300 }, bearer);
+    expect([first.status, first.json]).toEqual([200, verified.json]);
     const refreshed = await call(`${auth}/RefreshToken`, { refreshToken });
     expect(refreshed.status).toBe(200);
     const loggedOut = await call(`${auth}/RevokeToken`, { token: refreshed.json['refreshToken'] });

@@ -69,6 +69,8 @@ const spoofed = [
   ['X-Postern-External-Id', 'root'],
   ['x-postern-subject-name', 'root'],
   ['X-Postern-Actor', 'root'],
+  ['X-Postern-Acr', 'aal2'],
+  ['x-postern-auth-time', '1'],
   ['X_Postern_Subject', 'root'],
   ['x-postern-anything', 'root'],
 ] as const;
@@ -152,6 +154,8 @@ describeWith('envoy', 'behind a real Envoy', () => {
     const answer = await get('/orders?a=b', bearer(token), ['x-own', '1']);
     expect(answer.status).toBe(200);
     expect(identityIn(answer)).toEqual([
+      'x-postern-acr: aal1',
+      expect.stringMatching(/^x-postern-auth-time: \d{10}$/),
       'x-postern-roles: editor,reader',
       expect.stringMatching(/^x-postern-session: [0-9a-f-]{36}$/),
       `x-postern-subject: ${userId}`,
@@ -188,6 +192,8 @@ describeWith('envoy', 'behind a real Envoy', () => {
   test('E02 a client’s own identity headers never reach the upstream', async () => {
     const token = await login('ann@example.com');
     expect(identityIn(await get('/orders', ...spoofed, bearer(token), ...spoofed))).toEqual([
+      'x-postern-acr: aal1',
+      expect.stringMatching(/^x-postern-auth-time: \d{10}$/),
       'x-postern-roles: editor,reader',
       expect.stringMatching(/^x-postern-session: [0-9a-f-]{36}$/),
       `x-postern-subject: ${userId}`,
@@ -256,7 +262,7 @@ describeWith('envoy', 'behind a real Envoy', () => {
       const token = await login('ann@example.com');
       const passed = await send(`${raw.url}/orders`, [...spoofed, bearer(token)]);
       expect(identityIn(passed)).toContain(`x-postern-subject: ${userId}`);
-      expect(identityIn(passed)).toHaveLength(3);
+      expect(identityIn(passed)).toHaveLength(5);
       expect((await send(`${raw.url}/orders`, [bearer(token), bearer(token)])).status).toBe(401);
       expect((await send(`${raw.url}/orders`)).status).toBe(401);
       expect((await send(`${raw.url}/orders`, [['authorization', 'Bearer \u00ff\u00fe']])).status).toBe(401);

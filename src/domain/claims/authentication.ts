@@ -1,5 +1,3 @@
-import type { VerifiedClaims } from './claims.ts';
-
 /**
  * The levels of a session (claim `acr`), the lowest first, with the names of NIST SP 800-63B: `aal2` when a second factor or a
  * passkey that verified its user was used.
@@ -14,6 +12,12 @@ export interface Authentication {
   /** Methods (RFC 8176): `pwd`, `otp`, `hwk`, `swk`, `mfa`, and `recovery`. Empty when it is not known. */
   readonly amr: readonly string[];
   /** Unix time in seconds of the last proof; null when it is not known. */
+  readonly authenticatedAtSeconds: number | null;
+}
+
+/** What the claims of a token say of it. A token of another program may have another level. */
+export interface AuthenticationClaims {
+  readonly acr: string | null;
   readonly authenticatedAtSeconds: number | null;
 }
 
@@ -118,7 +122,7 @@ export function raisedAuthentication(
  * @param nowSeconds Unix time, fractions allowed
  */
 export function authenticationFault(
-  { acr, authenticatedAtSeconds }: Pick<VerifiedClaims, 'acr' | 'authenticatedAtSeconds'>,
+  { acr, authenticatedAtSeconds }: AuthenticationClaims,
   { minAcr, maxAuthAgeSeconds }: AuthenticationRequirement,
   nowSeconds: number,
 ): string | null {

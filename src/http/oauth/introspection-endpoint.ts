@@ -70,7 +70,7 @@ async function authenticate(calls: AuthCalls, parameters: Parameters, call: Http
 
 /** The members of RFC 7662 section 2.2, with the claims of Postern's tokens. There is never a `username`. */
 function introspection(token: VerifiedToken): object {
-  const { subject, sessionId, tokenId, audience, externalId, subjectName, actor } = token;
+  const { subject, sessionId, tokenId, audience, externalId, subjectName, actor, acr, amr } = token;
   const isService = token.subjectType === SubjectType.SERVICE;
   const isKeyOfUser = !isService && token.credentialKind === CredentialKind.API_KEY;
   const [onlyAudience] = audience;
@@ -90,6 +90,10 @@ function introspection(token: VerifiedToken): object {
     ...(externalId !== '' && { external_id: externalId }),
     ...(subjectName !== '' && { name: subjectName }),
     ...(actor && { act: actClaim(actor) }),
+    // RFC 9470 section 6.2.
+    ...(acr !== '' && { acr }),
+    ...(amr.length > 0 && { amr }),
+    ...(token.authenticatedAt && { auth_time: seconds(token.authenticatedAt) }),
     roles: token.roles,
   };
 }

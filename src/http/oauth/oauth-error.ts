@@ -3,7 +3,10 @@ import type { RpcStatus } from '../../rpc/rpc-status.ts';
 import { Code } from '../../rpc/status-code.ts';
 import type { CallAnswer } from '../http-call.ts';
 
-/** The error codes of RFC 6749 section 5.2, RFC 7009 section 2.2.1, RFC 8707 section 2, and two of section 4.1.2.1. */
+/**
+ * The error codes of RFC 6749 section 5.2, RFC 7009 section 2.2.1, RFC 8707 section 2, and two of section 4.1.2.1. No RFC has one
+ * for a second factor in the password grant: `mfa_required` is that of Auth0, which clients know.
+ */
 export type OAuthErrorCode =
   | 'invalid_request'
   | 'invalid_client'
@@ -12,6 +15,7 @@ export type OAuthErrorCode =
   | 'invalid_scope'
   | 'invalid_target'
   | 'unsupported_token_type'
+  | 'mfa_required'
   | 'temporarily_unavailable'
   | 'server_error';
 
@@ -60,6 +64,8 @@ export function oauthErrorOf(
   if (isTooLarge) return { error: 'invalid_request', httpStatus: 413 };
   if (code === Code.INVALID_ARGUMENT)
     return { error: namesAudience(violations) ? 'invalid_target' : 'invalid_request', httpStatus: 400 };
+  // Not 401, which clients take for a wrong password.
+  if (reason === 'SECOND_FACTOR_REQUIRED') return { error: 'mfa_required', httpStatus: 403 };
   if (code === Code.UNAUTHENTICATED)
     return { error: credentialError, httpStatus: credentialError === 'invalid_client' ? 401 : 400 };
   if (code === Code.PERMISSION_DENIED) return { error: 'invalid_client', httpStatus: 403 };
@@ -95,13 +101,18 @@ function namesAudience(violations: readonly FieldViolation[]): boolean {
 
 /**
  * The answer to a refused request. `reason` is that of the gRPC contract, so that a log or a person can tell causes apart
- * that OAuth has one code for.
+ * that OAuth has one code for. `factors` is what a user can log in with, for `mfa_required`.
  *
  * @param options.hasDetail whether the message is also in `detail`, where clients of FastAPI look for it
  */
 export function errorAnswer(
   { error, httpStatus, headers }: OAuthError,
-  { message, reason, retryAfterMs }: Pick<RpcStatus, 'message' | 'reason' | 'retryAfterMs'>,
+  {
+    message,
+    reason,
+    retryAfterMs,
+    metadata,
+  }: Pick<RpcStatus, 'message' | 'reason' | 'retryAfterMs' | 'metadata'>,
   code: Code,
   { hasDetail = false } = {},
 ): CallAnswer {
@@ -110,6 +121,7 @@ export function errorAnswer(
     error_description: descriptionText(message),
     ...(hasDetail && { detail: message }),
     ...(reason !== undefined && { reason }),
+    ...(metadata?.['factors'] !== undefined && { factors: metadata['factors'].split(',') }),
   };
   const retryAfterSeconds = retryAfterMs === undefined ? null : Math.max(1, Math.ceil(retryAfterMs / 1000));
   return {

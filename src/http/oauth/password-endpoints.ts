@@ -8,10 +8,10 @@ import { type OAuthError, OAuthRefused, oauthErrorOf } from './oauth-error.ts';
 import { passwordGrant } from './token-endpoint.ts';
 import { requireNoScope } from './token-parameters.ts';
 
-/** Clients of a tutorial's server expect 401 for a wrong password, with this challenge. */
+/** Clients of a tutorial's server expect 401 for a wrong password, with this challenge. A wrong code is as wrong. */
 function errorOf(status: RpcStatus): OAuthError {
   const error = oauthErrorOf(status, 'invalid_grant');
-  return status.code === Code.UNAUTHENTICATED
+  return status.code === Code.UNAUTHENTICATED && error.error === 'invalid_grant'
     ? { ...error, httpStatus: 401, headers: { 'www-authenticate': 'Bearer' } }
     : error;
 }
@@ -34,7 +34,7 @@ export function formLogin(calls: AuthCalls): OAuthWork {
   };
 }
 
-/** `POST /login` with `{"email": ..., "password": ...}`. */
+/** `POST /login` with `{"email": ..., "password": ...}` and, for a user with a second factor, a `code`. */
 export function jsonLogin(calls: AuthCalls): OAuthWork {
   const login = passwordGrant(calls);
   return {
@@ -51,6 +51,7 @@ const MEMBERS: ReadonlyMap<string, string> = new Map([
   ['email', 'username'],
   ['username', 'username'],
   ['password', 'password'],
+  ['code', 'code'],
 ]);
 
 /** @throws OAuthRefused `invalid_request` for anything but an object with an e-mail and a password */
@@ -67,7 +68,7 @@ function parseLogin(body: Uint8Array): Parameters {
     if (name === undefined || typeof value !== 'string' || parameters.has(name))
       throw new OAuthRefused(
         'invalid_request',
-        'the body must have the members email and password, both texts',
+        'the body must have the members email and password and may have code, all texts',
       );
     if (value !== '') parameters.set(name, value);
   }

@@ -82,14 +82,14 @@ function refresh(calls: AuthCalls): Grant {
   };
 }
 
-/** RFC 6749 section 4.3. */
+/** RFC 6749 section 4.3, with a `code` of a second factor, which is Postern's own. */
 export function passwordGrant(calls: AuthCalls): Grant {
   return async (parameters, call) => {
     const email = required(parameters, 'username');
     const password = required(parameters, 'password');
     const audience = audienceOf(parameters);
-    return tokenAnswer(
-      await calls.login({ email, password, audience, client: undefined, code: '', passkey: undefined }, call),
-    );
+    const code = parameters.get('code') ?? '';
+    const request = { email, password, audience, client: undefined, code, passkey: undefined };
+    return tokenAnswer(await calls.login(request, call));
   };
 }

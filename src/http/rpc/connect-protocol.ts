@@ -135,8 +135,8 @@ function detailJson({ typeUrl, value }: Any): object {
 /** The details of Postern's refusals, for a person who reads the response. Programs decode `value`. */
 const readable: Readonly<Record<string, ((value: Buffer) => object) | undefined>> = {
   'google.rpc.ErrorInfo'(value) {
-    const { reason, domain } = ErrorInfo.decode(value);
-    return { reason, domain };
+    const { reason, domain, metadata } = ErrorInfo.decode(value);
+    return { reason, domain, ...(Object.keys(metadata).length > 0 && { metadata }) };
   },
   'google.rpc.RetryInfo'(value) {
     const { seconds, nanos } = RetryInfo.decode(value).retryDelay ?? { seconds: 0, nanos: 0 };

@@ -7,7 +7,13 @@ import { type Checked, checkedBy, type HttpAttributes } from './check.ts';
 
 const password = 'correct horse battery';
 const secret = 'b9b1a1e0d6c84f3b9c5a2f7e8d41c6035f7a9e2b1c8d4f60a3e5b7d9f1c2e4a6';
-const identityHeaders = ['x-postern-subject', 'x-postern-session', 'x-postern-roles'];
+const identityHeaders = [
+  'x-postern-subject',
+  'x-postern-session',
+  'x-postern-roles',
+  'x-postern-acr',
+  'x-postern-auth-time',
+];
 let service: TestService;
 let check: (http: HttpAttributes, extensions?: Record<string, string>) => Promise<Checked>;
 let userId: string;
@@ -46,8 +52,10 @@ describe('a valid token', () => {
       'x-postern-subject': userId,
       'x-postern-session': expect.stringMatching(/^[0-9a-f-]{36}$/),
       'x-postern-roles': 'editor,reader',
+      'x-postern-acr': 'aal1',
+      'x-postern-auth-time': expect.stringMatching(/^\d{10}$/),
     });
-    expect(options.length).toBe(3);
+    expect(options.length).toBe(5);
     for (const option of options) {
       // Both fields are sent: an Envoy that knows only one of them overwrites, too.
       expect(option).toMatchObject({
@@ -64,9 +72,7 @@ describe('a valid token', () => {
     expect(withSession.allowed).toBe(true);
     expect(Object.keys(withSession.set).sort()).toEqual([...identityHeaders].sort());
     expect(withSession.removed.sort()).toEqual([
-      'x-postern-acr',
       'x-postern-actor',
-      'x-postern-auth-time',
       'x-postern-external-id',
       'x-postern-subject-name',
       'x-postern-x',
@@ -115,9 +121,7 @@ describe('a valid token', () => {
       header_map: { headers: [raw('authorization', `Bearer ${token}`), raw('X_Postern_Roles', 'admin')] },
     });
     expect(removed.sort()).toEqual([
-      'x-postern-acr',
       'x-postern-actor',
-      'x-postern-auth-time',
       'x-postern-external-id',
       'x-postern-subject-name',
       'x_postern_roles',
@@ -292,6 +296,16 @@ describe('a route’s policy', () => {
     { mode: 'Optional' },
     { mode: 'optional', roles_any: 'admin' },
     { strip_token: 'yes' },
+    { min_acr: 'aal3' },
+    { min_acr: '' },
+    { min_acr: 'aal1,aal2' },
+    { max_auth_age: '0' },
+    { max_auth_age: '5m' },
+    { max_auth_age: '' },
+    { max_auth_age: '4294967296' },
+    { mode: 'optional', min_acr: 'aal1' },
+    { mode: 'optional', max_auth_age: '300' },
+    { acr: 'aal2' },
     { audience: 'elsewhere' },
     { audience: '' },
     { constructor: 'x' },
@@ -307,6 +321,57 @@ describe('a route’s policy', () => {
       reason: 'ROUTE_MISCONFIGURED',
       cause: { message: expect.stringContaining('context_extensions') },
     });
+  });
+});
+
+describe('M42 a route that requires a level', () => {
+  const nowSeconds = () => Math.floor(Date.now() / 1000);
+  const route = { min_acr: 'aal2', max_auth_age: '300' };
+  const challenge = 'Bearer realm="postern", error="insufficient_user_authentication"';
+
+  test('lets a token of the level through, with the level in headers that the client cannot set', async () => {
+    const authenticatedAt = nowSeconds() - 200;
+    const second = signed({ acr: 'aal2', amr: ['pwd', 'otp'], auth_time: authenticatedAt });
+    const own = { 'x-postern-acr': 'aal2', 'X-Postern-Auth-Time': '1', x_postern_acr: 'aal2' };
+    const { allowed, set, metadata } = await check(
+      { headers: { ...withToken(second).headers, ...own } },
+      route,
+    );
+    expect([allowed, set]).toEqual([
+      true,
+      {
+        'x-postern-subject': 'someone',
+        'x-postern-acr': 'aal2',
+        'x-postern-auth-time': String(authenticatedAt),
+      },
+    ]);
+    expect(metadata).toMatchObject({ acr: 'aal2', amr: ['pwd', 'otp'], auth_time: authenticatedAt });
+    const without = await check({ headers: { ...withToken(signed({})).headers, ...own } });
+    expect(without.set).toEqual({ 'x-postern-subject': 'someone' });
+    expect(without.removed).toEqual(
+      expect.arrayContaining(['x-postern-acr', 'x-postern-auth-time', 'x_postern_acr']),
+    );
+  });
+
+  test('answers 401 with the challenge of RFC 9470, before a role is missing', async () => {
+    const now = nowSeconds();
+    for (const claims of [
+      {},
+      { acr: 'aal1', auth_time: now },
+      { acr: 'aal2', auth_time: now - 301 },
+      { acr: 'aal2' },
+    ]) {
+      const denied = await check(withToken(signed(claims)), { ...route, roles_all: 'admin' });
+      expect([claims, denied.http, denied.body.reason]).toEqual([claims, 401, 'STEP_UP_REQUIRED']);
+      expect(denied.headers['www-authenticate']).toBe(`${challenge}, acr_values="aal2", max_age="300"`);
+    }
+    const fresh = { acr: 'aal2', auth_time: now };
+    expect((await check(withToken(signed(fresh)), { ...route, roles_all: 'admin' })).body.reason).toBe(
+      'ROLE_MISSING',
+    );
+    const level = await check(withToken(token), { min_acr: 'aal2' });
+    expect(level.headers['www-authenticate']).toBe(`${challenge}, acr_values="aal2"`);
+    expect((await check(withToken(token), { min_acr: 'aal1', max_auth_age: '60' })).allowed).toBe(true);
   });
 });
 

@@ -23,6 +23,7 @@ methods:
   /shop.Orders/Cancel: {roles: [admin]}
   /shop.Orders/Export: {audience: billing}
   /shop.Orders/Refund: {roles: [agent], actors: [support]}
+  /shop.Orders/Pay: {min_acr: aal1, max_auth_age: 300}
 `;
 let service: TestService;
 
@@ -108,6 +109,30 @@ describe('G26 Check with a policy file', () => {
     );
     expect(await verdict('/shop.Orders/Nothing', admin, { mode: 'optional' })).toBe('403 METHOD_NOT_LISTED');
     expect(await verdict('/shop.Orders/Cancel', admin, { role: 'x' })).toBe('503 ROUTE_MISCONFIGURED');
+  });
+
+  test('M41 of the level in the file and that of the route, the strictest counts', async () => {
+    const at = (acr: string, age: number) => user({ acr, auth_time: Math.floor(Date.now() / 1000) - age });
+    const pay = async (token: string, extensions: Record<string, string>) => {
+      const headers = { authorization: `Bearer ${token}` };
+      const checked = await checkedBy(service, { path: '/shop.Orders/Pay', headers }, extensions);
+      return checked.allowed ? 'allowed' : checked.headers['www-authenticate'];
+    };
+    const challenge = (parameters: string) =>
+      `Bearer realm="postern", error="insufficient_user_authentication", ${parameters}`;
+    expect(await pay(at('aal1', 200), {})).toBe('allowed');
+    expect(await pay(at('aal1', 400), {})).toBe(challenge('acr_values="aal1", max_age="300"'));
+    expect(await pay(user(), {})).toBe(challenge('acr_values="aal1", max_age="300"'));
+    const higher = { min_acr: 'aal2', max_auth_age: '600' };
+    expect(await pay(at('aal1', 200), higher)).toBe(challenge('acr_values="aal2", max_age="300"'));
+    expect(await pay(at('aal2', 400), higher)).toBe(challenge('acr_values="aal2", max_age="300"'));
+    expect(await pay(at('aal2', 200), higher)).toBe('allowed');
+    expect(await pay(at('aal2', 200), { max_auth_age: '100' })).toBe(
+      challenge('acr_values="aal1", max_age="100"'),
+    );
+    expect(await verdict('/shop.Orders/Hours', at('aal1', 0), { min_acr: 'aal2' })).toBe(
+      '401 STEP_UP_REQUIRED',
+    );
   });
 
   test('E02 a public method gets none of the client’s identity headers', async () => {
