@@ -202,6 +202,27 @@ export const scenarios = [
     ],
   },
   {
+    name: 'login-totp',
+    pinned: true,
+    rows: [
+      {
+        id: 'login-totp-cpu',
+        title: 'Login with a TOTP code',
+        baseline: 'the same service, Login of users without a second factor',
+        goal: { atLeast: 0.8 },
+        judgedBy: 'cpu',
+      },
+      {
+        id: 'login-totp-postgres-cpu',
+        title: "Login with a TOTP code, PostgreSQL's CPU time",
+        baseline: 'none',
+        goal: { atMost: 2.6 },
+        judgedBy: 'figure',
+        unit: ' ms',
+      },
+    ],
+  },
+  {
     name: 'login-flood',
     pinned: false,
     rows: [

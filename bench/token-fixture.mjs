@@ -8,6 +8,7 @@ import {
   VerifiedToken,
   VerifyTokenRequest,
 } from '../dist/generated/postern/v1/auth.js';
+import { passwordAuthentication } from '../dist/domain/claims/authentication.js';
 import { AccessTokenIssuer } from '../dist/features/sessions/access-token-issuer.js';
 import { loadKeyRing } from '../dist/features/signing-keys/load-key-ring.js';
 import { listVerifyingKeys } from '../dist/features/signing-keys/signing-key-queries.js';
@@ -51,6 +52,7 @@ export async function openTokenFixture(extra = {}) {
     signer: () => ring.signer,
     nowMs: Date.now,
   });
+  const authentication = passwordAuthentication(Date.now() / 1_000);
   return {
     ...fixture,
     environment,
@@ -62,7 +64,14 @@ export async function openTokenFixture(extra = {}) {
       const minted = [];
       for (let made = 0; made < count; made++) {
         const sessionId = globalThis.crypto.randomUUID();
-        const user = { userId: tokens.userId, sessionId, roles: [], audience };
+        const user = {
+          userId: tokens.userId,
+          sessionId,
+          externalId: null,
+          roles: [],
+          audience,
+          authentication,
+        };
         minted.push((await minter.issueToUser(user)).token);
       }
       return minted;
@@ -92,12 +101,16 @@ export async function callOnce(address, path, message) {
 }
 
 export function loginMessage(forEmail) {
+  return loginMessageWithCode(forEmail, '');
+}
+
+export function loginMessageWithCode(forEmail, code) {
   return LoginRequest.encode({
     email: forEmail,
     password,
     audience: '',
     client: undefined,
-    code: '',
+    code,
     passkey: undefined,
   }).finish();
 }

@@ -21,8 +21,10 @@ export class Prompt {
   readonly #output: Writable;
   readonly #reader: Interface;
   readonly #lines: AsyncIterator<string>;
-  readonly #interruption: Promise<'interrupted'>;
-  #isHidden = false;
+  readonly #interruption = new AbortController();
+  readonly #interrupted: Promise<'interrupted'>;
+  /** Between two questions as well: what is typed ahead may be a password. */
+  #isHidden = true;
 
   constructor({ input, output }: Terminal) {
     this.#output = output;
@@ -34,9 +36,18 @@ export class Prompt {
     });
     this.#reader = createInterface({ input, output: echo, terminal: true, historySize: 0 });
     this.#lines = this.#reader[Symbol.asyncIterator]();
-    this.#interruption = new Promise((resolve) => {
-      this.#reader.once('SIGINT', () => resolve('interrupted'));
+    this.#reader.on('line', () => (this.#isHidden = true));
+    this.#interrupted = new Promise((resolve) => {
+      this.#reader.once('SIGINT', () => {
+        this.#interruption.abort();
+        resolve('interrupted');
+      });
     });
+  }
+
+  /** Aborted by Ctrl-C, which ends no process while a prompt is open. */
+  get interruption(): AbortSignal {
+    return this.#interruption.signal;
   }
 
   /** Line editing works in both cases; what is typed is shown or not. @throws CommandFailure on Ctrl-C or the end of the input */
@@ -47,10 +58,9 @@ export class Prompt {
       this.#reader.setPrompt(question);
       this.#reader.prompt();
     }
-    const line = await Promise.race([this.#lines.next(), this.#interruption]);
+    const line = await Promise.race([this.#lines.next(), this.#interrupted]);
     if (hidden || line === 'interrupted') this.#output.write('\n');
-    if (line === 'interrupted')
-      throw new CommandFailure(exitCodes.interrupted, 'interrupted', 'Nothing was changed.');
+    if (line === 'interrupted') throw interrupted();
     if (line.done === true)
       throw wrongUse('the input ended before a line was entered', 'Run the command again.');
     return line.value;
@@ -60,4 +70,8 @@ export class Prompt {
     this.#isHidden = true;
     this.#reader.close();
   }
+}
+
+export function interrupted(): CommandFailure {
+  return new CommandFailure(exitCodes.interrupted, 'interrupted', 'Nothing was changed.');
 }

@@ -234,6 +234,7 @@ export async function startService(
         log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable'),
       onUnreadableFactor: (factorId, fault) =>
         log.warn({ factor_id: factorId, detail: fault }, 'stored-factor-unreadable'),
+      onProof: (kind, isRight) => (counts.secondFactors[kind][isRight ? 'ok' : 'refused'] += 1),
       onIssuerKeysFault: (issuerId, fault) => warnOfIssuerKeys(`issuer ${issuerId}: ${fault}`),
     });
     const auditWriter = new AuditWriter(database);

@@ -1,6 +1,7 @@
 import type { ApiKeys } from './api-keys.ts';
 import type { Tokens } from './tokens.ts';
 import type { Settings } from '../config/load-settings.ts';
+import type { SecondFactorName } from '../domain/rejection.ts';
 import type { CallBudget } from '../domain/operation-call.ts';
 import { PageCursors } from '../domain/paging.ts';
 import { tokenRoomOf } from '../domain/claims/token-room.ts';
@@ -68,6 +69,8 @@ export interface RpcParts {
   readonly onDamagedHash: (userId: string, damage: string) => void;
   /** Called for a factor whose secret does not open. */
   readonly onUnreadableFactor: (factorId: string, fault: string) => void;
+  /** Called for each second factor that was checked. */
+  readonly onProof: (kind: SecondFactorName, isRight: boolean) => void;
   /** Called when the keys of a trusted issuer could not be fetched. */
   readonly onIssuerKeysFault: (issuerId: string, fault: string) => void;
 }
@@ -140,6 +143,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         onRepeat,
         onDamagedHash,
         onUnreadableFactor: parts.onUnreadableFactor,
+        onProof: parts.onProof,
         totpSecrets: new TotpSecrets(() => rootKey.derive('totp')),
         passkeys: new Passkeys(settings.passkeys, (purpose) => rootKey.derive(purpose), nowMs),
         passkeyLimiter: new KeyedLimiter(PASSKEY_LOGIN_LIMITS),

@@ -34,7 +34,7 @@ test.each([
     'the longest one',
     `otpauth://totp/${'issuer.'.repeat(9)}:${'a'.repeat(64)}%40${'b'.repeat(180)}.example?secret=${secret}&issuer=${'issuer.'.repeat(9)}&algorithm=SHA1&digits=6&period=30`,
   ],
-])('an independent decoder reads the code of %s', async (_name, text) => {
+])('M60 an independent decoder reads the code of %s', async (_name, text) => {
   const lines = await qrCodeLines(text);
   const { rgba, width, height } = imageOf(lines);
   expect(decode(rgba, width, height, { inversionAttempts: 'dontInvert' })?.data).toBe(text);

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { commands } from '../../src/cli/commands.ts';
 import { account } from '../support/account.ts';
+import { AuthenticatorApp } from '../support/authenticator-app.ts';
 import { makeClientKey } from '../support/client-assertion.ts';
 import { runHere } from '../support/run-here.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -34,6 +35,12 @@ beforeAll(async () => {
   expect((await run(['service', 'key', 'add', 'orders', '-'], publicJwk)).exitCode).toBe(0);
   const key = ['api-key', 'create', 'export', '--email', 'ann@example.com', '--role', 'admin'];
   expect((await run([...key, '--network', '192.0.2.0/24'])).exitCode).toBe(0);
+  await service.addUser('bob@example.com', password);
+  const enrol = ['user', 'enrol-totp', '--email', 'bob@example.com'];
+  const { stdout } = await run([...enrol, '--json']);
+  const { factor_id, secret } = JSON.parse(stdout) as { factor_id: string; secret: string };
+  const { present } = new AuthenticatorApp(secret).codes();
+  expect((await run([...enrol, '--confirm', factor_id], present)).exitCode).toBe(0);
 }, 30_000);
 afterAll(async () => {
   await service.stop();
@@ -76,7 +83,7 @@ test('every command that reads and prints JSON has an example', async () => {
   for (const { path, load } of commands) {
     const command = new Command();
     (await load())(command);
-    const isReader = /^(list|doctor|inspect|get|show)$/.test(path.at(-1) ?? '');
+    const isReader = /^(list|doctor|inspect|factors|get|show)$/.test(path.at(-1) ?? '');
     if (isReader && command.options.some(({ long }) => long === '--json')) readers.push(path.join(' '));
   }
   expect(readers.length).toBeGreaterThanOrEqual(7);

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import * as grpc from '@grpc/grpc-js';
 
 import { metricDefinitions } from '../../src/observability/metrics/definitions.ts';
+import { AuthenticatorApp } from '../support/authenticator-app.ts';
 import { scrape } from '../support/scrape.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
@@ -44,13 +45,16 @@ test('an invalid login request counts as malformed, not as a wrong credential or
   await service.call(`${AUTH}/Login`, { email, password: 'x'.repeat(70_000) });
   await service.call(`${AUTH}/Login`, { email: 'nobody@example.com', password: 'wrong' });
   const after = await scrape(service.httpUrl);
-  const outcomes = ['ok', 'refused', 'throttled', 'overloaded', 'malformed', 'failed'].map((outcome) => [
-    outcome,
-    (after.value('postern_logins_total', { outcome }) ?? NaN) -
-      (before.value('postern_logins_total', { outcome }) ?? 0),
-  ]);
+  const outcomes = ['ok', 'challenged', 'refused', 'throttled', 'overloaded', 'malformed', 'failed'].map(
+    (outcome) => [
+      outcome,
+      (after.value('postern_logins_total', { outcome }) ?? NaN) -
+        (before.value('postern_logins_total', { outcome }) ?? 0),
+    ],
+  );
   expect(Object.fromEntries(outcomes)).toEqual({
     ok: 0,
+    challenged: 0,
     refused: 1,
     throttled: 0,
     overloaded: 0,
@@ -100,6 +104,40 @@ test('operations are counted by outcome', async () => {
   expect(after.value('postern_db_pool', { pool: 'service', state: 'free' })).toBeGreaterThan(0);
   expect(after.value('postern_db_reachable')).toBe(1);
   expect(after.value('process_resident_memory_bytes')).toBeGreaterThan(1e7);
+});
+
+test('M62 second factors are counted by kind, outcome and change, and a challenge is no refusal', async () => {
+  const user = { email: 'grace@example.com', password };
+  await service.addUser(user.email, user.password);
+  const before = await scrape(service.httpUrl);
+  const authorization = `Bearer ${await service.tokenOf(user.email, user.password)}`;
+  const { response: enrolment } = await service.call(
+    `${AUTH}/EnrolTotp`,
+    { name: 'phone' },
+    { authorization },
+  );
+  const app = new AuthenticatorApp(String(enrolment?.['secret']));
+  const confirmation = { factor_id: enrolment?.['factor_id'], code: app.codes().present };
+  const { response: confirmed } = await service.call(`${AUTH}/ConfirmFactor`, confirmation, {
+    authorization,
+  });
+  const [recoveryCode] = confirmed?.['recovery_codes'] as string[];
+  for (const code of ['', app.codes().next, app.old(), recoveryCode, recoveryCode, 'no code'])
+    await service.call(`${AUTH}/Login`, { ...user, code });
+  const after = await scrape(service.httpUrl);
+  const grown = (name: string, labels: Record<string, string>) =>
+    (after.value(name, labels) ?? NaN) - (before.value(name, labels) ?? NaN);
+  const logins = (outcome: string) => grown('postern_logins_total', { outcome });
+  expect(['ok', 'challenged', 'refused', 'failed'].map(logins)).toEqual([3, 1, 3, 0]);
+  const factors = (kind: string) =>
+    ['ok', 'refused'].map((outcome) => grown('postern_second_factors_total', { kind, outcome }));
+  expect(['totp', 'recovery', 'passkey'].map(factors)).toEqual([
+    [1, 1],
+    [1, 1],
+    [0, 0],
+  ]);
+  const changes = ['totp-added', 'passkey-added', 'deleted', 'reset', 'recovery-codes-replaced'];
+  expect(changes.map((change) => grown('postern_factor_changes_total', { change }))).toEqual([1, 0, 0, 0, 0]);
 });
 
 test('the delay of a revocation from another instance is measured from its transaction', async () => {

@@ -1,4 +1,3 @@
-import * as grpc from '@grpc/grpc-js';
 import { hashSync } from '@node-rs/argon2';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
@@ -6,17 +5,22 @@ import { argon2idHash } from '../../src/passwords/hashing/argon2id.ts';
 import { replacing } from '../support/replaced-modules.ts';
 import { endEveryPostern, type PosternOptions, startPostern } from '../support/run-postern.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
-import { invoke, type Outcome } from '../support/test-service.ts';
 import { auc } from './auc.ts';
+import {
+  addUsers,
+  Attack,
+  type Classes,
+  type Connection,
+  databaseWith,
+  isInseparable,
+  overGrpc,
+  overHttp,
+  separable,
+  worstOf,
+} from './login-attack.ts';
 import { serviceEnvironment } from '../support/service-environment.ts';
 
 const password = 'correct horse battery staple';
-const usersOfClass = 400;
-/** Four standard errors above chance at 240 samples: too little to detect who has an account. */
-const inseparable = 0.6;
-/** Far beyond chance; how far depends on the load of the machine. */
-const separable = 0.7;
-
 /** The classes of accounts behind an e-mail, all refused; each user is tried once, because of the throttle. */
 const quickClasses = {
   unknown: null,
@@ -43,8 +47,6 @@ const formClasses = {
   slowDisabledFirstForm: { hash: slowHash(accented), disabled: true },
   slowDisabledLastForm: { hash: slowHash(accented.normalize('NFKC')), disabled: true },
 } as const;
-type Classes = Readonly<Record<string, { readonly hash: string | null; readonly disabled: boolean } | null>>;
-
 let quick: TestDatabase;
 let slow: TestDatabase;
 let forms: TestDatabase;
@@ -60,124 +62,6 @@ afterAll(async () => {
   await slow.drop();
   await forms.drop();
 });
-
-async function databaseWith(classes: Classes): Promise<TestDatabase> {
-  const database = await createTestDatabase();
-  await addUsers(database, classes);
-  return database;
-}
-
-async function addUsers(database: TestDatabase, classes: Classes): Promise<void> {
-  for (const [name, user] of Object.entries(classes)) {
-    if (user === null) continue;
-    await database.query(
-      `INSERT INTO users (id, email, password_hash, disabled_at)
-       SELECT gen_random_uuid(), $1 || n || '@example.com', $2, CASE WHEN $3 THEN now() END
-         FROM generate_series(1, $4::int) AS n`,
-      [name, user.hash, user.disabled, usersOfClass],
-    );
-  }
-}
-
-class Attack {
-  readonly times = new Map<string, number[]>();
-  readonly shapes = new Set<string>();
-  readonly #send: Send;
-  readonly end: () => void;
-  readonly #names: readonly string[];
-  readonly #typed: string;
-  #tried = 0;
-
-  constructor({ send, end }: Connection, classes: Classes, typed: string) {
-    this.#typed = typed;
-    this.#send = send;
-    this.end = end;
-    this.#names = Object.keys(classes);
-    for (const name of this.#names) this.times.set(name, []);
-  }
-
-  /** One login of each class in every round, in random order, so that load on the machine affects all classes alike. */
-  async run(rounds: number): Promise<void> {
-    for (let round = 0; round < rounds; round++) {
-      this.#tried++;
-      for (const { name } of this.#names
-        .map((name) => ({ name, at: Math.random() }))
-        .sort((a, b) => a.at - b.at)) {
-        const { shape, ms } = await this.#login(`${name}${this.#tried}@example.com`);
-        this.shapes.add(shape);
-        this.times.get(name)?.push(ms);
-      }
-    }
-  }
-
-  async warmUp(): Promise<void> {
-    for (let n = 0; n < 40; n++) await this.#login(`warm${n}@example.com`);
-  }
-
-  /** The pool closes a connection, and its plans with it, that was idle for half a minute. */
-  async useConnection(lot: number): Promise<void> {
-    await this.#login(`between${lot}@example.com`);
-  }
-
-  /** The pair of classes that time distinguishes best. */
-  worst(): { pair: string; auc: number } {
-    const pairs = this.#names.flatMap((a, at) => this.#names.slice(at + 1).map((b) => [a, b] as const));
-    const found = pairs.map(([a, b]) => ({
-      pair: `${a}, ${b}`,
-      auc: auc(this.times.get(a) ?? [], this.times.get(b) ?? []),
-    }));
-    return found.reduce((worst, next) => (next.auc > worst.auc ? next : worst), { pair: '', auc: 0 });
-  }
-
-  async #login(email: string): Promise<{ shape: string; ms: number }> {
-    const startedMs = performance.now();
-    const answer = await this.#send({ email, password: this.#typed });
-    return { ms: performance.now() - startedMs, shape: answer() };
-  }
-}
-
-/** Logs in, and returns what to call for everything that the caller sees of the answer. */
-type Send = (request: { email: string; password: string }) => Promise<() => string>;
-interface Connection {
-  readonly send: Send;
-  readonly end: () => void;
-}
-
-function overGrpc({ grpc: address }: { grpc: string }): Connection {
-  const client = new grpc.Client(address, grpc.credentials.createInsecure());
-  const send: Send = async (request) => {
-    const outcome = await invoke(client, 'postern.v1.AuthService/Login', request);
-    return () => shapeOf(outcome);
-  };
-  return { send, end: () => client.close() };
-}
-
-function overHttp({ http }: { http: string }): Connection {
-  const send: Send = async (request) => {
-    const response = await fetch(`http://${http}/postern.v1.AuthService/Login`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(request),
-    });
-    const body = await response.text();
-    const { 'x-request-id': requestId, date, ...rest } = Object.fromEntries(response.headers);
-    const lengths = [requestId, date].map((value) => String(value).length);
-    return () => JSON.stringify([response.status, body, rest, lengths]);
-  };
-  return { send, end: () => undefined };
-}
-
-/** Everything that a caller sees of an answer, except the ids of the call. */
-function shapeOf({ code, message, trailers }: Outcome): string {
-  const { 'x-request-id': requestId, date, ...rest } = trailers.toHttp2Headers();
-  const lengths = [requestId, date].map((value) => String(value).length);
-  return JSON.stringify([
-    code,
-    message,
-    Object.entries(rest).map(([name, value]) => [name, String(value)]),
-    lengths,
-  ]);
-}
 
 async function attack(
   database: TestDatabase,
@@ -200,16 +84,6 @@ async function attack(
   return attacker;
 }
 
-async function isInseparable(attacker: Attack, rounds: number): Promise<void> {
-  await attacker.run(rounds);
-  // With few samples the figure varies by chance; a real difference remains with more of them.
-  for (let again = 0; again < 3 && attacker.worst().auc >= inseparable; again++) await attacker.run(rounds);
-  const { pair, auc: separation } = attacker.worst();
-  attacker.end();
-  if (separation >= inseparable) throw new Error(`${pair} differ in time: AUC ${separation}`);
-  expect([...attacker.shapes]).toEqual([expect.stringMatching(/^\[(?:16|401),/)]);
-}
-
 /** The measure for a build without one defence; noise makes it smaller, never larger for long. */
 async function separationIn(
   altered: Parameters<typeof replacing>[0],
@@ -218,12 +92,6 @@ async function separationIn(
   typed = password,
 ): Promise<number> {
   return worstOf(await attack(database, classes, replacing(altered), typed));
-}
-
-async function worstOf(attacker: Attack): Promise<number> {
-  for (let again = 0; again < 4 && attacker.worst().auc < separable; again++) await attacker.run(20);
-  attacker.end();
-  return attacker.worst().auc;
 }
 
 describe('unknown, wrong password, disabled and without a password', () => {

@@ -5,7 +5,10 @@ import { jest } from '@jest/globals';
 import { runCommandLine } from '../../src/cli/run-command-line.ts';
 import type { CommandEnd, PosternOptions } from './run-postern.ts';
 
-type Options = Pick<PosternOptions, 'environment' | 'stdin'>;
+interface Options extends Pick<PosternOptions, 'environment' | 'stdin'> {
+  /** What is typed at a terminal, in place of `stdin`. It can wait for what the command has shown. */
+  readonly typed?: (shown: () => string) => AsyncIterable<string>;
+}
 
 let last: Promise<unknown> = Promise.resolve();
 
@@ -19,7 +22,10 @@ export function runHere(words: readonly string[], options: Options = {}): Promis
   return end;
 }
 
-async function run(words: readonly string[], { environment, stdin = '' }: Options): Promise<CommandEnd> {
+async function run(
+  words: readonly string[],
+  { environment, stdin = '', typed }: Options,
+): Promise<CommandEnd> {
   const output = { stdout: '', stderr: '' };
   const restore = (['stdout', 'stderr'] as const).map((name) => {
     const listeners = process[name].listeners('error');
@@ -37,8 +43,11 @@ async function run(words: readonly string[], { environment, stdin = '' }: Option
   const inherited = Object.entries(env).filter(([name]) => !/^(POSTERN_|DATABASE_URL|PG)/.test(name));
   process.env = { ...Object.fromEntries(inherited), ...environment };
   const stdinBefore = Object.getOwnPropertyDescriptor(process, 'stdin') ?? { value: undefined };
-  const piped = Readable.from(stdin === '' ? [] : [Buffer.from(stdin)]);
-  Object.defineProperty(process, 'stdin', { configurable: true, enumerable: true, get: () => piped });
+  const input =
+    typed === undefined
+      ? Readable.from(stdin === '' ? [] : [Buffer.from(stdin)])
+      : Object.assign(Readable.from(typed(() => output.stderr)), { isTTY: true });
+  Object.defineProperty(process, 'stdin', { configurable: true, enumerable: true, get: () => input });
   try {
     const exitCode = await runCommandLine(words);
     return { exitCode, ...output };

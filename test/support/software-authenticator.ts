@@ -27,6 +27,10 @@ export interface Deviation {
   readonly attestation?: { fmt?: string; attStmt?: Map<unknown, unknown> };
   readonly aaguid?: Buffer;
   readonly coseKey?: Buffer;
+  /** Changes the authenticator data before they are signed. */
+  readonly changeAuthData?: (authData: Buffer) => Buffer;
+  /** Changes the client data before they are signed. */
+  readonly changeClientData?: (clientData: Buffer) => Buffer;
 }
 
 /** UP, UV; BE and BS for a synced passkey. */
@@ -77,10 +81,13 @@ export class SoftwareAuthenticator {
       this.credentialId,
       deviation.coseKey ?? this.coseKey,
     ]);
-    const authData = Buffer.concat([
-      this.#authenticatorData(options.rp.id, { flags: this.#flags() | ATTESTED, ...deviation }),
-      attested,
-    ]);
+    const { changeAuthData = unchanged } = deviation;
+    const authData = changeAuthData(
+      Buffer.concat([
+        this.#authenticatorData(options.rp.id, { flags: this.#flags() | ATTESTED, ...deviation }),
+        attested,
+      ]),
+    );
     const { fmt = 'none', attStmt = new Map<unknown, unknown>() } = deviation.attestation ?? {};
     if (fmt === 'packed' && attStmt.size === 0) {
       attStmt.set('alg', algorithmIds[this.algorithm]);
@@ -105,7 +112,10 @@ export class SoftwareAuthenticator {
     const options = JSON.parse(optionsJson) as { challenge: string; rpId: string };
     if (this.signCount > 0) this.signCount += 1;
     const clientData = this.#clientData('webauthn.get', options.challenge, deviation);
-    const authData = this.#authenticatorData(options.rpId, { flags: this.#flags(), ...deviation });
+    const { changeAuthData = unchanged } = deviation;
+    const authData = changeAuthData(
+      this.#authenticatorData(options.rpId, { flags: this.#flags(), ...deviation }),
+    );
     return this.#credential({
       clientDataJSON: clientData.toString('base64url'),
       authenticatorData: authData.toString('base64url'),
@@ -126,7 +136,8 @@ export class SoftwareAuthenticator {
       crossOrigin: false,
       ...deviation.clientData,
     };
-    return Buffer.from(JSON.stringify(data));
+    const { changeClientData = unchanged } = deviation;
+    return changeClientData(Buffer.from(JSON.stringify(data)));
   }
 
   #authenticatorData(rpId: string, { flags, ...deviation }: Deviation): Buffer {
@@ -156,6 +167,10 @@ export class SoftwareAuthenticator {
       response,
     };
   }
+}
+
+function unchanged(bytes: Buffer): Buffer {
+  return bytes;
 }
 
 /** RSA keys take long to make, and no test needs two. */

@@ -5,7 +5,7 @@ import type { CommandDefinition } from '../command.ts';
 import { CommandFailure, wrongUse } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { printJson, printLines } from '../output.ts';
-import { ownTerminal, Prompt } from '../prompt.ts';
+import { interrupted, ownTerminal, Prompt } from '../prompt.ts';
 import { readText } from '../read-text.ts';
 import { withoutFinalLineEnds } from '../../domain/decode-text.ts';
 import { errorText } from '../../domain/error-text.ts';
@@ -82,6 +82,8 @@ export interface Answers {
   readonly firstCode: string;
   /** @param label what to ask for */
   readonly code: (label: string) => Promise<string>;
+  /** Aborted by Ctrl-C. */
+  readonly interruption: AbortSignal | null;
   close(): void;
 }
 
@@ -97,7 +99,10 @@ export async function logIn(
     ...(audience !== undefined && { audience }),
   };
   const attempt = (code: string) =>
-    client.login({ ...credentials, ...(code !== '' && { code }) }, { deadlineMs: LIMIT_MS });
+    client.login(
+      { ...credentials, ...(code !== '' && { code }) },
+      { deadlineMs: LIMIT_MS, ...(answers.interruption && { signal: answers.interruption }) },
+    );
   try {
     try {
       return await attempt(answers.firstCode);
@@ -107,6 +112,7 @@ export async function logIn(
       return await attempt(await answers.code(codeLabel(error.factors)));
     }
   } catch (error) {
+    if (answers.interruption?.aborted === true) throw interrupted();
     throw error instanceof PosternError ? explainRefusal(error, address) : error;
   }
 }
@@ -132,6 +138,7 @@ function typedAnswers({ email }: Options): Answers {
     password: async () => required('password', await prompt.ask('Password: ', { hidden: true })),
     firstCode: '',
     code: async (label) => required('code', await prompt.ask(label, { hidden: true })),
+    interruption: prompt.interruption,
     close: () => prompt.close(),
   };
 }
@@ -162,6 +169,7 @@ async function pipedAnswers({ email }: Options): Promise<Answers> {
         'Put a code on its second line.',
       );
     },
+    interruption: null,
     close: () => undefined,
   };
 }

@@ -23,6 +23,7 @@ import { keyFindings } from './key-findings.ts';
 import { legacyFindings } from './legacy-findings.ts';
 import { poolingFindings } from './pooler-findings.ts';
 import { readServerSettings, serverFindings } from './server-findings.ts';
+import { passkeyFinding, secondFactorFindings } from './second-factor-findings.ts';
 import { serviceKeyFindings } from './service-key-findings.ts';
 import { tokenRoomFindings } from './token-room-finding.ts';
 
@@ -48,6 +49,7 @@ export async function runDiagnostics(): Promise<Finding[]> {
     },
     ...settings.warnings.map((message): Finding => ({ check: 'settings', verdict: 'warning', message })),
     { check: 'settings', verdict: 'ok', message: `served over HTTP: ${servedOverHttp(settings).join(', ')}` },
+    passkeyFinding(settings),
     ...legacyFindings(settings, Date.now()),
     runtimeFinding(),
     { check: 'runtime', verdict: 'ok', message: settings.sizing },
@@ -156,6 +158,7 @@ async function schemaAndKeyFindings(database: Database, settings: Settings): Pro
       ...(await keyFindings(database, settings, LIMIT_MS)),
       ...(await serviceKeyFindings(database, settings, LIMIT_MS)),
       ...(await apiKeyFindings(database, settings, LIMIT_MS)),
+      ...(await secondFactorFindings(database, settings, LIMIT_MS)),
       ...(await issuerFindings(database, settings, LIMIT_MS)),
       ...(await tokenRoomFindings(database, settings, LIMIT_MS)),
     ];

@@ -77,17 +77,12 @@ export async function stepUp(
 
 /** @throws Rejected `field-invalid`, `passkeys-disabled` */
 function requireValidProof({ passkeys }: Pick<StepUpDependencies, 'passkeys'>, proof: StepUpProof): void {
-  switch (proof.kind) {
-    case 'password':
-      { requireValid({ password: passwordToCheckAtLogin }, { password: proof.password }); return; }
-    case 'code':
-      { requireValid({ code: presentedCode }, { code: proof.code }); return; }
-    case 'passkey':
-      requireValid({ passkey: nested(passkeyAnswerRules) }, { passkey: proof.answer });
-      passkeys.relyingParty();
-      return;
-    default:
-      return proof satisfies never;
+  if (proof.kind === 'password')
+    requireValid({ password: passwordToCheckAtLogin }, { password: proof.password });
+  else if (proof.kind === 'code') requireValid({ code: presentedCode }, { code: proof.code });
+  else {
+    requireValid({ passkey: nested(passkeyAnswerRules) }, { passkey: proof.answer });
+    passkeys.relyingParty();
   }
 }
 

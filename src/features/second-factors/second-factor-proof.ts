@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../../domain/audit-event.ts';
 import type { OperationCall } from '../../domain/operation-call.ts';
-import type { Rejection } from '../../domain/rejection.ts';
+import type { Rejection, SecondFactorName } from '../../domain/rejection.ts';
 import type { SecretDigests } from '../../crypto/keyed-digests.ts';
 import type { Transaction } from '../../database/database.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
@@ -27,6 +27,8 @@ export interface SecondFactorDependencies {
   readonly nowMs: () => number;
   /** Called for a factor whose secret does not open: only another factor or an administrator helps its user. */
   readonly onUnreadableFactor: (factorId: string, fault: string) => void;
+  /** Called for each factor that was checked, for the metrics. Not called for a code of neither form. */
+  readonly onProof: (kind: SecondFactorName, isRight: boolean) => void;
 }
 
 /** A refusal is a value, so that the transaction in which the wrong code was counted is committed. */
@@ -66,18 +68,26 @@ export async function requireSecondFactor(
   { userId, proof }: { readonly userId: string; readonly proof: SecondFactorProof },
   call: OperationCall,
 ): Promise<ProvenFactor> {
+  const counted = (kind: SecondFactorName, proven: ProvenFactor) => {
+    dependencies.onProof(kind, proven.ok);
+    return proven;
+  };
   if (proof.kind === 'passkey') {
     const proven = await provePasskey(trx, dependencies.passkeys, proof.answer, userId);
-    return proven.ok
-      ? { ok: true, value: { factorId: proven.value.factorId, amr: proven.value.amr } }
-      : proven;
+    return counted(
+      'passkey',
+      proven.ok ? { ok: true, value: { factorId: proven.value.factorId, amr: proven.value.amr } } : proven,
+    );
   }
   const code = parsePresentedCode(proof.code);
   switch (code.kind) {
     case 'totp':
-      return proveTotp(trx, dependencies, { userId, code: code.code }, call);
+      return counted('totp', await proveTotp(trx, dependencies, { userId, code: code.code }, call));
     case 'recovery':
-      return proveRecoveryCode(trx, dependencies, { userId, code: code.code }, call);
+      return counted(
+        'recovery',
+        await proveRecoveryCode(trx, dependencies, { userId, code: code.code }, call),
+      );
     case 'malformed':
       // It cannot be right, so it is no guess.
       return refused('wrong', userId);

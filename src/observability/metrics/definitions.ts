@@ -55,6 +55,12 @@ export const metricDefinitions = {
     'Calls of StepUp, by outcome: ok, refused (wrong credentials), throttled (rate limit), malformed (invalid request) or failed (anything else).',
     'outcome',
   ),
+  secondFactors: counter(
+    'postern_second_factors_total',
+    'Second factors that were checked in Login and StepUp, by kind (totp, recovery or passkey) and outcome: ok, or refused (wrong, too old or used). Logins with a passkey alone count only in postern_logins_total.',
+    'kind',
+    'outcome',
+  ),
   factorChanges: counter(
     'postern_factor_changes_total',
     'Changes of second factors by RPC, by change: totp-added, passkey-added, deleted, reset (by an administrator) or recovery-codes-replaced.',

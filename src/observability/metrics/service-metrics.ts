@@ -1,3 +1,4 @@
+import type { SecondFactorName } from '../../domain/rejection.ts';
 import type { KeyStep } from '../../features/signing-keys/key-lifecycle.ts';
 import { CallCounts } from './call-counts.ts';
 import type { VerifiedTokenCache } from '../../tokens/verify/verified-token-cache.ts';
@@ -13,6 +14,12 @@ export class ServiceCounts {
   readonly calls = new CallCounts();
   /** Refreshes that returned the same successor again. */
   repeats = 0;
+  /** Second factors that were checked in Login and StepUp. */
+  readonly secondFactors: Record<SecondFactorName, { ok: number; refused: number }> = {
+    totp: { ok: 0, refused: 0 },
+    recovery: { ok: 0, refused: 0 },
+    passkey: { ok: 0, refused: 0 },
+  };
   purgedRows = 0;
   /** Steps of signing key rotation made by this process. */
   readonly keySteps: Record<KeyStep['kind'], number> = { prepare: 0, activate: 0, remove: 0 };
@@ -52,6 +59,10 @@ export function serviceMetrics(
     ...listenerCollectors(parts.listeners),
     ...loginCollectors(counts.calls, () => counts.repeats),
     ...collectTrust(verification),
+    secondFactors: () =>
+      Object.entries(counts.secondFactors).flatMap(([kind, outcomes]) =>
+        Object.entries(outcomes).map(([outcome, count]) => [[kind, outcome], count] as const),
+      ),
     keySteps: () => Object.entries(counts.keySteps).map(([step, count]) => [[step], count] as const),
     ...serviceCollectors({ ...parts, trust: verification.trust, purgedRows: () => counts.purgedRows }),
   });

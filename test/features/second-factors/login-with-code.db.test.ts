@@ -259,14 +259,14 @@ test('M05 of 40 concurrent wrong codes at two instances ten are evaluated', asyn
 
 /** Runs a login that waits for the lock on the user, which is held until a change of the user is committed. */
 async function meanwhile(sql: string, code: string): Promise<Outcome> {
-  let answer: Promise<Outcome> | undefined;
-  await database.database.unlimited(async (trx) => {
+  const { answer } = await database.database.unlimited(async (trx) => {
     await trx.raw('SELECT FROM users WHERE id = ? FOR NO KEY UPDATE', [userId]);
-    answer = login(code);
-    await untilBlocked(database, answer);
+    const waiting = login(code);
+    await untilBlocked(database, waiting);
     await trx.raw(sql, [userId]);
+    return { answer: waiting };
   });
-  return (await answer) as Outcome;
+  return answer;
 }
 
 test.each([

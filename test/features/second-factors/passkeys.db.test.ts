@@ -455,6 +455,16 @@ describe('registration', () => {
       ),
     );
     expect(outcomes.map(reasonOf).filter((reason) => reason === 'OK')).toHaveLength(1);
+    expect(await causes()).toEqual(Array(9).fill('used'));
+  });
+
+  test('M14 adds a passkey that was deleted by no second use of its answer', async () => {
+    const challenge = await beginRegistration(service, accessToken);
+    const made = new SoftwareAuthenticator({ origin: PASSKEY_ORIGIN }).register(challenge.options);
+    const { response } = await finishRegistration(service, accessToken, challenge, made);
+    const factor_id = (response?.['factor'] as Message)['id'];
+    await service.call('postern.v1.AuthService/DeleteFactor', { factor_id }, bearer(accessToken));
+    expect(reasonOf(await finishRegistration(service, accessToken, challenge, made))).toBe('PASSKEY_INVALID');
   });
 });
 

@@ -110,6 +110,23 @@ function changeBytes(bytes: Buffer, [kind, position, value]: readonly [string, n
   }
 }
 
+const extensions = fc.constantFrom(
+  Buffer.alloc(0),
+  Buffer.of(0),
+  encodeCbor(new Map()),
+  encodeCbor(new Map<unknown, unknown>([['credProtect', 2]])),
+  encodeCbor(
+    new Map<unknown, unknown>([
+      ['hmac-secret', true],
+      ['x', [null, Buffer.alloc(3)]],
+    ]),
+  ),
+  encodeCbor(['credProtect']),
+  Buffer.from('bf6161f5ff', 'hex'),
+  Buffer.from('a16161f93c00', 'hex'),
+  Buffer.from('a26161016161', 'hex'),
+);
+
 /** The answers of authenticators and browsers that do something else than they should, rightly signed. */
 const anyDeviation = fc.record(
   {
@@ -140,6 +157,16 @@ const anyDeviation = fc.record(
     flags: fc.nat(255),
     signCount: fc.oneof(fc.constantFrom(0, 4, 5, 6), fc.nat(0xffff_ffff)),
     userHandle: fc.constantFrom(USER_HANDLE.toString('base64url'), null, 'AAAA'),
+    changeAuthData: fc.oneof(
+      byteChange.map((change) => (bytes: Buffer) => changeBytes(bytes, change)),
+      // After everything else, with and without the flag for extensions.
+      fc.tuple(fc.boolean(), extensions).map(([isFlagged, more]) => (bytes: Buffer) => {
+        const flagged = Buffer.from(bytes);
+        if (isFlagged) flagged.writeUInt8(bytes.readUInt8(32) | 0x80, 32);
+        return Buffer.concat([flagged, more]);
+      }),
+    ),
+    changeClientData: byteChange.map((change) => (bytes: Buffer) => changeBytes(bytes, change)),
     aaguid: fc.constantFrom(Buffer.alloc(16), Buffer.alloc(16, 3)),
   },
   { requiredKeys: [] },

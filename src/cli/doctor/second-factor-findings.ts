@@ -1,0 +1,118 @@
+import type { Settings } from '../../config/load-settings.ts';
+import { ADMIN_ROLE } from '../../domain/caller.ts';
+import { budgetOf } from '../../domain/operation-call.ts';
+import type { Database } from '../../database/database.ts';
+import {
+  countUsersWithoutFactor,
+  listStoredPasskeys,
+  listStoredTotps,
+} from '../../features/second-factors/stored-factor-queries.ts';
+import { PasskeyMacs } from '../../features/second-factors/passkey-macs.ts';
+import { TotpSecrets } from '../../features/second-factors/totp-secrets.ts';
+import { exitCodes } from '../exit-codes.ts';
+import { readAllPages } from '../read-all-pages.ts';
+import { existingRootKey } from './existing-root-key.ts';
+import { faultOf, type Finding } from './finding.ts';
+
+const MAX_NAMED = 5;
+
+/**
+ * Says who has a role that needs a second factor and none, and checks that Postern wrote every factor as it is stored: one that was
+ * altered lets nobody in.
+ */
+export async function secondFactorFindings(
+  database: Database,
+  settings: Settings,
+  limitMs: number,
+): Promise<Finding[]> {
+  try {
+    return [
+      ...(await policyFindings(database, settings, limitMs)),
+      ...(await storedFactorFindings(database, settings, limitMs)),
+    ];
+  } catch (error) {
+    return [faultOf('keys', error)];
+  }
+}
+
+/** Where passkeys are used; no fault, since the service runs without them. */
+export function passkeyFinding({ passkeys }: Settings): Finding {
+  const message =
+    'disabledBecause' in passkeys
+      ? passkeys.disabledBecause
+      : `passkeys belong to ${passkeys.rpId} and are used at ${passkeys.origins.join(', ')}`;
+  return { check: 'settings', verdict: 'ok', message };
+}
+
+/** Only advice: an administrator without a factor logs in, without the role, and can add one. */
+async function policyFindings(
+  database: Database,
+  { secondFactorRoles }: Settings,
+  limitMs: number,
+): Promise<Finding[]> {
+  const isOn = secondFactorRoles.includes(ADMIN_ROLE);
+  const roles = isOn ? secondFactorRoles : [ADMIN_ROLE, ...secondFactorRoles];
+  const { users, withoutFactor, emails } = await database.run(budgetOf(limitMs, Date.now()), (db) =>
+    countUsersWithoutFactor(db, roles, MAX_NAMED),
+  );
+  const more = withoutFactor > emails.length ? ` and ${withoutFactor - emails.length} more` : '';
+  const warning = (message: string, advice: string): Finding => ({
+    check: 'settings',
+    verdict: 'warning',
+    message,
+    advice,
+  });
+  if (users === 0) return [];
+  if (!isOn)
+    return [
+      warning(
+        'administrators can log in with a password alone',
+        'Let each add a second factor (postern user enrol-totp), then set POSTERN_SECOND_FACTOR_ROLES=admin.',
+      ),
+    ];
+  if (withoutFactor === 0) return [];
+  return [
+    warning(
+      `users with a role of POSTERN_SECOND_FACTOR_ROLES who have no second factor: ${emails.join(', ')}${more}`,
+      'Their tokens do not have the role. They can add a factor themselves, or you run: postern user enrol-totp --email E',
+    ),
+  ];
+}
+
+async function storedFactorFindings(
+  database: Database,
+  settings: Settings,
+  limitMs: number,
+): Promise<Finding[]> {
+  const budget = () => budgetOf(limitMs, Date.now());
+  const totps = await readAllPages((page) => database.run(budget(), (db) => listStoredTotps(db, page)));
+  const passkeys = await readAllPages((page) => database.run(budget(), (db) => listStoredPasskeys(db, page)));
+  if (totps.length + passkeys.length === 0) return [];
+  const root = await existingRootKey(database, settings, budget());
+  if (root === null) return [];
+  const secrets = new TotpSecrets(() => root.derive('totp'));
+  const macs = new PasskeyMacs(() => root.derive('factor'));
+  const altered = [
+    ...totps.filter((totp) => 'fault' in secrets.open(totp, totp.sealedSecret)),
+    ...passkeys.filter((passkey) => !macs.isRight(passkey)),
+  ];
+  if (altered.length > 0) return altered.map(({ id, userId }) => alteredFactor(id, userId));
+  return [
+    {
+      check: 'keys',
+      verdict: 'ok',
+      message: `every second factor is as Postern stored it (${totps.length + passkeys.length})`,
+    },
+  ];
+}
+
+function alteredFactor(id: string, userId: string): Finding {
+  return {
+    check: 'keys',
+    verdict: 'fault',
+    message: `the second factor ${id} of the user ${userId} was not stored by Postern, or was altered; it lets nobody in`,
+    advice:
+      'Something other than Postern wrote to the factors table: find out who did. Then run postern user reset-factors for the user.',
+    exitCode: exitCodes.refused,
+  };
+}
