@@ -209,7 +209,7 @@ export const scenarios = [
         id: 'login-totp-cpu',
         title: 'Login with a TOTP code',
         baseline: 'the same service, Login of users without a second factor',
-        goal: { atLeast: 0.8 },
+        goal: { atLeast: 0.75 },
         judgedBy: 'cpu',
       },
       {

@@ -1,6 +1,8 @@
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
+import { authenticateBy } from '../../src/rpc/authenticate.ts';
+import type { Call } from '../../src/rpc/call.ts';
 import { methodTable } from '../../src/rpc/method-table.ts';
 import { verdictOf } from '../support/account.ts';
 import { openAdminFixture } from '../support/admin-fixture.ts';
@@ -158,6 +160,15 @@ describe('M33 AdminService', () => {
     expect(verdictOf(await service.call(listUsers, {}, bearer(derived)))).toBe('ADMIN_REQUIRED');
     const raised = await exchanged(aal2);
     expect(verdictOf(await service.call(listUsers, {}, bearer(raised)))).toBe('OK');
+  });
+
+  test('M34 client certificates are exempt: the level of a token is not asked for', async () => {
+    const name = 'spiffe://example.org/operator';
+    const authenticate = authenticateBy({ service: [], admin: [name] }, () => {
+      throw new Error('a token was asked for');
+    });
+    const certified = { authorization: [], clientNames: [name] } as unknown as Call;
+    expect(await authenticate('admin', certified)).toMatchObject({ type: 'certificate', roles: ['admin'] });
   });
 
   test('M34 service accounts are exempt', async () => {

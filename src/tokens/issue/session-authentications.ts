@@ -11,7 +11,7 @@ export interface StoredAuthentication extends Authentication {
 
 /**
  * Binds the authentication of a session to the session and its user by a MAC, so that a database writer cannot raise the
- * level of a session or make its proof look fresh (M12).
+ * level of a session or make its proof look fresh (M25).
  */
 export class SessionAuthentications {
   readonly #key: Buffer;
