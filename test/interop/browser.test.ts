@@ -1,5 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -9,8 +7,8 @@ import { build } from 'esbuild';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
 import { descriptorSetBase64 } from '../../src/generated/descriptor-set.ts';
-import { openAdminFixture } from '../support/admin-fixture.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
+import { startWebBackend, type WebBackend } from '../support/web-backend.ts';
 import { describeWith, toolPath } from './tool.ts';
 
 export interface PageCall {
@@ -137,26 +135,20 @@ describeWith('chromium', 'in a browser', () => {
   });
 
   describe('the example examples/web-backend', () => {
-    let backend: ChildProcess;
+    let backend: WebBackend;
     let url: string;
 
     beforeAll(async () => {
-      const file = fileURLToPath(new URL('../../examples/web-backend/server.mjs', import.meta.url));
-      const { id, secret } = await (await openAdminFixture(service.database)).createService('web');
-      const child = spawn(process.execPath, [file, service.grpcAddress, '0'], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-        env: { ...process.env, CLIENT_ID: id, CLIENT_SECRET: secret },
-      });
-      backend = child;
-      const [line] = (await once(child.stdout, 'data')) as [Buffer];
-      url = `http://localhost:${(JSON.parse(line.toString()) as { port: number }).port}`;
+      backend = await startWebBackend(service);
+      url = `http://localhost:${backend.port}`;
     });
-    afterAll(() => void backend.kill());
+    afterAll(() => backend.stop());
 
     async function logIn(page: Page, typed = password): Promise<void> {
-      await page.getByLabel('E-mail').fill(email);
-      await page.getByLabel('Password').fill(typed);
-      await page.getByRole('button', { name: 'Log in' }).click();
+      const form = page.locator('#login');
+      await form.getByLabel('E-mail').fill(email);
+      await form.getByLabel('Password').fill(typed);
+      await form.getByRole('button', { name: 'Log in', exact: true }).click();
     }
 
     test('a person logs in, stays logged in after a reload, and logs out', async () => {
@@ -176,7 +168,7 @@ describeWith('chromium', 'in a browser', () => {
         await page.reload();
         await page.getByText('Logged in as').waitFor();
         await page.getByRole('button', { name: 'Log out' }).click();
-        await page.getByRole('button', { name: 'Log in' }).waitFor();
+        await page.getByRole('button', { name: 'Log in', exact: true }).waitFor();
         expect(await page.context().cookies()).toEqual([]);
       });
     });
@@ -195,20 +187,26 @@ describeWith('chromium', 'in a browser', () => {
       });
     });
 
-    test('the page works under its content security policy', async () => {
+    test('the page works under its content security policy, which stops scripts and markup made of text', async () => {
       await onPage(url, async (page) => {
         const faults: string[] = [];
         page.on('console', (line) => void faults.push(line.text()));
         await logIn(page);
         await page.getByText('Logged in as').waitFor();
         expect(faults.filter((fault) => fault.includes('Content Security Policy'))).toEqual([]);
-        const ran = await page.evaluate(`{
-          const script = document.createElement('script');
-          script.textContent = 'globalThis.injected = true';
-          document.body.append(script);
-          'injected' in globalThis;
-        }`);
-        expect(ran).toBe(false);
+        for (const sink of [
+          `const script = document.createElement('script');
+           script.textContent = 'globalThis.injected = true';
+           document.body.append(script);`,
+          `document.querySelector('#message').innerHTML = '<img src=x onerror="globalThis.injected = true">';`,
+        ]) {
+          const thrown = await page.evaluate(
+            `{ let thrown; try { ${sink} } catch (error) { thrown = error.name } thrown }`,
+          );
+          expect(thrown).toBe('TypeError');
+        }
+        expect(await page.evaluate(`'injected' in globalThis`)).toBe(false);
+        expect(faults.join('\n')).toMatch(/Trusted/);
       });
     });
   });

@@ -2,6 +2,7 @@
 # Installs the programs that the interop tests run Postern against, pinned, into $INTEROP_DIR (.interop by default).
 # A new program is a function and a name at the end. When one cannot be installed, the reason is reported, its tests are
 # skipped, and under CI=true the run fails unless test/interop/absent.txt allows it ("name: reason", a line each).
+# With names as arguments it installs those programs alone.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 mkdir -p "${INTEROP_DIR:-$here/../../.interop}"
@@ -135,6 +136,22 @@ install_chromium() {
   ln -sf "$(command -v chromium)" "$dir/bin/chromium" && "$dir/bin/chromium" --version
 }
 
+# Authenticator programs: both compute the codes of TOTP secrets.
+install_oathtool() {
+  command -v oathtool || debian oathtool || return
+  ln -sf "$(command -v oathtool)" "$dir/bin/oathtool" && "$dir/bin/oathtool" --version
+}
+
+install_pyotp() {
+  python_in pyotp "$here/pyotp-requirements.txt" && script_in pyotp "$here/pyotp-code.py"
+}
+
+# Reads QR codes from images.
+install_zbarimg() {
+  command -v zbarimg || debian zbar-tools || return
+  ln -sf "$(command -v zbarimg)" "$dir/bin/zbarimg" && "$dir/bin/zbarimg" --version
+}
+
 # Programs that vouch for workloads. Dex is built in about a minute; the others are used where they have been built.
 install_dex() {
   local home
@@ -167,6 +184,8 @@ install() {
   if [ "${CI:-}" = true ] && ! grep -q "^$name: ." "$here/absent.txt" 2>/dev/null; then failed=1; fi
 }
 
-for name in postgres pgbouncer envoy grpcurl python-jose python-client fastapi-example go-client connectconformance oauth-python \
-  oauth-go chromium node-consumer jwt-python jwt-go jwt-node jwt-java dex spire kubernetes; do install "$name"; done
+programs=(postgres pgbouncer envoy grpcurl python-jose python-client fastapi-example go-client connectconformance oauth-python
+  oauth-go chromium oathtool pyotp zbarimg node-consumer jwt-python jwt-go jwt-node jwt-java dex spire kubernetes)
+if [ "$#" != 0 ]; then programs=("$@"); fi
+for name in "${programs[@]}"; do install "$name"; done
 exit "$failed"

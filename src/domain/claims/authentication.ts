@@ -88,7 +88,7 @@ export function authenticationOf({
   acr,
   amr,
   authenticatedAtSeconds,
-}: Omit<Authentication, 'acr'> & { readonly acr: string | null }): Authentication | null {
+}: AuthenticationClaims & { readonly amr: readonly string[] }): Authentication | null {
   const level = authenticationLevels.find((name) => name === acr);
   return level === undefined ? null : { acr: level, amr, authenticatedAtSeconds };
 }
