@@ -1,7 +1,7 @@
 import { type FactorConfirmed, FactorKind, type Factor as WireFactor } from '../generated/postern/v1/auth.ts';
 import type { FactorList, TotpEnrolment as WireEnrolment } from '../generated/postern/v1/auth.ts';
 import type { AddedFactor } from '../features/second-factors/add-factor.ts';
-import type { TotpEnrolment } from '../features/second-factors/enrol-totp.ts';
+import type { TotpEnrolment } from '../features/second-factors/totp/enrol-totp.ts';
 import type { Factor } from '../features/second-factors/factor.ts';
 import type { FactorsOfUser } from '../features/second-factors/list-factors.ts';
 import { tokenSet } from './token-set.ts';

@@ -1,10 +1,10 @@
 import type { AuthServiceService } from '../generated/postern/v1/auth.ts';
 import type { AddFactorDependencies } from '../features/second-factors/add-factor.ts';
-import { confirmFactor, type ConfirmTotpDependencies } from '../features/second-factors/confirm-factor.ts';
+import { confirmFactor, type ConfirmTotpDependencies } from '../features/second-factors/totp/confirm-factor.ts';
 import { deleteFactor } from '../features/second-factors/delete-factor.ts';
-import { enrolTotp, type EnrolTotpDependencies } from '../features/second-factors/enrol-totp.ts';
+import { enrolTotp, type EnrolTotpDependencies } from '../features/second-factors/totp/enrol-totp.ts';
 import { listFactors } from '../features/second-factors/list-factors.ts';
-import { replaceRecoveryCodes } from '../features/second-factors/replace-recovery-codes.ts';
+import { replaceRecoveryCodes } from '../features/second-factors/recovery-codes/replace-recovery-codes.ts';
 import { callerOf } from '../rpc/call.ts';
 import type { ServiceHandlers } from '../rpc/handlers.ts';
 import { factorConfirmedMessage, factorListMessage, totpEnrolmentMessage } from './factor-messages.ts';

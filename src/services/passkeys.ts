@@ -3,12 +3,12 @@ import {
   loginWithPasskey,
   type PasskeyLoginDependencies,
 } from '../features/authentication/login-with-passkey.ts';
-import type { BegunPasskey } from '../features/second-factors/passkeys.ts';
+import type { BegunPasskey } from '../features/second-factors/passkeys/passkeys.ts';
 import {
   beginPasskeyRegistration,
   finishPasskeyRegistration,
   type RegisterPasskeyDependencies,
-} from '../features/second-factors/register-passkey.ts';
+} from '../features/second-factors/passkeys/register-passkey.ts';
 import { callerOf } from '../rpc/call.ts';
 import type { ServiceHandlers } from '../rpc/handlers.ts';
 import { factorConfirmedMessage } from './factor-messages.ts';

@@ -1,5 +1,5 @@
 import { RFC_4648_ALPHABET } from '../../src/crypto/base32.ts';
-import { totpCode, totpStep } from '../../src/features/second-factors/totp.ts';
+import { totpCode, totpStep } from '../../src/features/second-factors/totp/totp.ts';
 
 /**
  * An authenticator app with one secret. Its codes are of the present step and of the next one: each can be used once, and a

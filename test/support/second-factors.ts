@@ -1,6 +1,6 @@
 import { masterKeyOf } from '../../src/crypto/sealed-envelope.ts';
 import { RootKey } from '../../src/features/root-key/root-key.ts';
-import { totpCode, totpStep } from '../../src/features/second-factors/totp.ts';
+import { totpCode, totpStep } from '../../src/features/second-factors/totp/totp.ts';
 import { ErrorInfo } from '../../src/generated/google/rpc/error_details.ts';
 import { Status } from '../../src/generated/google/rpc/status.ts';
 import { masterKey, type Message, type Outcome, type TestService } from './test-service.ts';

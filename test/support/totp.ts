@@ -1,4 +1,4 @@
-import { totpCode, totpStep } from '../../src/features/second-factors/totp.ts';
+import { totpCode, totpStep } from '../../src/features/second-factors/totp/totp.ts';
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 

@@ -7,8 +7,8 @@ import {
   listStoredPasskeys,
   listStoredTotps,
 } from '../../features/second-factors/stored-factor-queries.ts';
-import { PasskeyMacs } from '../../features/second-factors/passkey-macs.ts';
-import { TotpSecrets } from '../../features/second-factors/totp-secrets.ts';
+import { PasskeyMacs } from '../../features/second-factors/passkeys/passkey-macs.ts';
+import { TotpSecrets } from '../../features/second-factors/totp/totp-secrets.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { readAllPages } from '../read-all-pages.ts';
 import { existingRootKey } from './existing-root-key.ts';

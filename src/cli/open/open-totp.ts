@@ -1,6 +1,6 @@
 import type { SecretDigests } from '../../crypto/keyed-digests.ts';
 import type { Database } from '../../database/database.ts';
-import { TotpSecrets } from '../../features/second-factors/totp-secrets.ts';
+import { TotpSecrets } from '../../features/second-factors/totp/totp-secrets.ts';
 import { openRootKey } from './open-digests.ts';
 
 export interface TotpTools {

@@ -4,14 +4,14 @@ import type { OperationCall } from '../../domain/operation-call.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import { type FieldRules, optional, requireValid, text } from '../../domain/validation.ts';
 import { sourceOf } from '../../net/cidr.ts';
-import { passkeyAnswerRules } from '../second-factors/passkey-answer.ts';
+import { passkeyAnswerRules } from '../second-factors/passkeys/passkey-answer.ts';
 import {
   checkPasskey,
   type CheckedPasskey,
   type PasskeyAnswer,
   passkeyRefused,
   usePasskey,
-} from '../second-factors/prove-passkey.ts';
+} from '../second-factors/passkeys/prove-passkey.ts';
 import type { IssuedTokens } from '../sessions/access-token-issuer.ts';
 import { completeLogin, type CompleteLoginDependencies, type LoginCompletion } from './complete-login.ts';
 import { type LoginClient, loginClient, originOf, trustedClient } from './login-client.ts';

@@ -17,7 +17,7 @@ import type { ForgivenAttempt } from '../sessions/open-session-queries.ts';
 import { issueRaised, type RaisedSession, raiseSession } from '../sessions/raise-session.ts';
 import { sessionEnded } from '../second-factors/authorize-factor-change.ts';
 import { presentedCode } from '../second-factors/factor.ts';
-import { passkeyAnswerRules } from '../second-factors/passkey-answer.ts';
+import { passkeyAnswerRules } from '../second-factors/passkeys/passkey-answer.ts';
 import { listSecondFactorNames } from '../second-factors/factor-queries.ts';
 import {
   requireSecondFactor,

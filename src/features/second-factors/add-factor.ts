@@ -15,7 +15,7 @@ import { issueRaised, type RaisedSession, raiseSession } from '../sessions/raise
 import { endSessions } from '../sessions/session-queries.ts';
 import { type AuthorizedChange, authorizeFactorChange, sessionEnded } from './authorize-factor-change.ts';
 import { type Factor, MAX_FACTORS_PER_USER } from './factor.ts';
-import { issueRecoveryCodes } from './recovery-codes.ts';
+import { issueRecoveryCodes } from './recovery-codes/recovery-codes.ts';
 
 export interface AddFactorDependencies {
   readonly database: Database;

@@ -7,7 +7,7 @@ import type { Database } from '../../database/database.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import { authorizeFactorChange } from './authorize-factor-change.ts';
 import { countFactors, deleteFactorRow } from './factor-queries.ts';
-import { replaceRecoveryCodeRows } from './recovery-code-queries.ts';
+import { replaceRecoveryCodeRows } from './recovery-codes/recovery-code-queries.ts';
 
 /**
  * Deletes a factor of the calling user, and with the last one the recovery codes: alone they would ask for a factor that cannot be

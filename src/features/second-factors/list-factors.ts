@@ -2,7 +2,7 @@ import type { CallBudget } from '../../domain/operation-call.ts';
 import type { Database } from '../../database/database.ts';
 import type { Factor } from './factor.ts';
 import { listFactorRows } from './factor-queries.ts';
-import { countRecoveryCodes } from './recovery-code-queries.ts';
+import { countRecoveryCodes } from './recovery-codes/recovery-code-queries.ts';
 
 /** The confirmed factors of a user, and how many recovery codes are left. */
 export interface FactorsOfUser {

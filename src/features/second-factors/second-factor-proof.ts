@@ -6,12 +6,12 @@ import type { Transaction } from '../../database/database.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import { countCodeFailure, readCodeFailures } from './code-failure-queries.ts';
 import { listTotps, useTotpStep } from './factor-queries.ts';
-import { parsePresentedCode } from './recovery-code.ts';
-import { consumeRecoveryCode } from './recovery-code-queries.ts';
-import { matchingStep } from './totp.ts';
-import type { Passkeys } from './passkeys.ts';
-import { type PasskeyAnswer, provePasskey } from './prove-passkey.ts';
-import type { TotpSecrets } from './totp-secrets.ts';
+import { parsePresentedCode } from './recovery-codes/recovery-code.ts';
+import { consumeRecoveryCode } from './recovery-codes/recovery-code-queries.ts';
+import { matchingStep } from './totp/totp.ts';
+import type { Passkeys } from './passkeys/passkeys.ts';
+import { type PasskeyAnswer, provePasskey } from './passkeys/prove-passkey.ts';
+import type { TotpSecrets } from './totp/totp-secrets.ts';
 
 /** What a user shows as a second factor. */
 export type SecondFactorProof =

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 
 import type { SealedTotp } from './factor-queries.ts';
-import type { PasskeyRow } from './passkey-macs.ts';
+import type { PasskeyRow } from './passkeys/passkey-macs.ts';
 
 /** One page of the TOTP factors of all users, ordered by id. */
 export async function listStoredTotps(

@@ -3,7 +3,7 @@ import { Client } from 'pg';
 
 import { passkeyFinding, secondFactorFindings } from '../../../src/cli/doctor/second-factor-findings.ts';
 import { loadSettings } from '../../../src/config/load-settings.ts';
-import { totpCode, totpStep } from '../../../src/features/second-factors/totp.ts';
+import { totpCode, totpStep } from '../../../src/features/second-factors/totp/totp.ts';
 import { masterKeyOf, seal } from '../../../src/crypto/sealed-envelope.ts';
 import { AuthenticatorApp } from '../../support/authenticator-app.ts';
 import { runHere } from '../../support/run-here.ts';

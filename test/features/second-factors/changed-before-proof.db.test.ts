@@ -6,8 +6,8 @@ import {
 } from '../../../src/features/authentication/complete-login.ts';
 import { findLoginRecordById } from '../../../src/features/users/user-queries.ts';
 import { RootKey } from '../../../src/features/root-key/root-key.ts';
-import { Passkeys } from '../../../src/features/second-factors/passkeys.ts';
-import { TotpSecrets } from '../../../src/features/second-factors/totp-secrets.ts';
+import { Passkeys } from '../../../src/features/second-factors/passkeys/passkeys.ts';
+import { TotpSecrets } from '../../../src/features/second-factors/totp/totp-secrets.ts';
 import { SecretDigests } from '../../../src/crypto/keyed-digests.ts';
 import { masterKeyOf } from '../../../src/crypto/sealed-envelope.ts';
 import { addTotp, type TestFactor, totpOf } from '../../support/second-factors.ts';

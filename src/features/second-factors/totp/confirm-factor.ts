@@ -1,12 +1,12 @@
-import type { Caller } from '../../domain/caller.ts';
-import type { OperationCall } from '../../domain/operation-call.ts';
-import { Rejected } from '../../domain/rejection.ts';
-import { requireValid, uuid } from '../../domain/validation.ts';
-import type { Transaction } from '../../database/database.ts';
-import { addFactor, type AddedFactor, type AddFactorDependencies } from './add-factor.ts';
-import { type Factor, presentedCode } from './factor.ts';
-import { confirmTotp, findPendingTotp } from './factor-queries.ts';
-import { parsePresentedCode } from './recovery-code.ts';
+import type { Caller } from '../../../domain/caller.ts';
+import type { OperationCall } from '../../../domain/operation-call.ts';
+import { Rejected } from '../../../domain/rejection.ts';
+import { requireValid, uuid } from '../../../domain/validation.ts';
+import type { Transaction } from '../../../database/database.ts';
+import { addFactor, type AddedFactor, type AddFactorDependencies } from '../add-factor.ts';
+import { type Factor, presentedCode } from '../factor.ts';
+import { confirmTotp, findPendingTotp } from '../factor-queries.ts';
+import { parsePresentedCode } from '../recovery-codes/recovery-code.ts';
 import { matchingStep } from './totp.ts';
 import type { TotpSecrets } from './totp-secrets.ts';
 

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 
-import { sameDigest } from '../../crypto/keyed-digests.ts';
+import { sameDigest } from '../../../crypto/keyed-digests.ts';
 
 /** What the MAC of a passkey covers: everything that decides whose passkey it is and what it accepts. */
 export interface PasskeyRow {

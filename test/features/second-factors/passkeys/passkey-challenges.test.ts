@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import {
   CHALLENGE_SECONDS,
   PasskeyChallenges,
-} from '../../../src/features/second-factors/passkey-challenges.ts';
+} from '../../../../src/features/second-factors/passkeys/passkey-challenges.ts';
 
 const ann = '0190c0de-0000-7000-8000-000000000001';
 const bob = '0190c0de-0000-7000-8000-000000000002';

@@ -1,25 +1,25 @@
 import { randomBytes } from 'node:crypto';
 
-import type { Caller } from '../../domain/caller.ts';
-import type { OperationCall } from '../../domain/operation-call.ts';
-import { Rejected } from '../../domain/rejection.ts';
-import { uuidV7 } from '../../domain/uuid.ts';
-import { isUuid, requireValid } from '../../domain/validation.ts';
-import { useOnce } from '../used-once/used-once-queries.ts';
+import type { Caller } from '../../../domain/caller.ts';
+import type { OperationCall } from '../../../domain/operation-call.ts';
+import { Rejected } from '../../../domain/rejection.ts';
+import { uuidV7 } from '../../../domain/uuid.ts';
+import { isUuid, requireValid } from '../../../domain/validation.ts';
+import { useOnce } from '../../used-once/used-once-queries.ts';
 import {
   addFactor,
   type AddedFactor,
   type AddFactorDependencies,
   requireRoomForFactor,
-} from './add-factor.ts';
-import { authorizeFactorChange, sessionEnded } from './authorize-factor-change.ts';
-import { factorName } from './factor.ts';
+} from '../add-factor.ts';
+import { authorizeFactorChange, sessionEnded } from '../authorize-factor-change.ts';
+import { factorName } from '../factor.ts';
 import { insertPasskey, listCredentials } from './passkey-queries.ts';
 import type { BegunPasskey, Passkeys } from './passkeys.ts';
 import { passkeyAnswerRules } from './passkey-answer.ts';
 import { type PasskeyAnswer, passkeyMethods, passkeyRefused } from './prove-passkey.ts';
-import { readRegistrationAnswer } from './webauthn/credential-json.ts';
-import { verifyRegistration } from './webauthn/verify-registration.ts';
+import { readRegistrationAnswer } from '../webauthn/credential-json.ts';
+import { verifyRegistration } from '../webauthn/verify-registration.ts';
 
 export interface RegisterPasskeyDependencies extends AddFactorDependencies {
   readonly passkeys: Passkeys;

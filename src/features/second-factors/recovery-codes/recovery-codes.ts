@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 
-import { Secret } from '../../domain/secret.ts';
-import type { SecretDigests } from '../../crypto/keyed-digests.ts';
-import type { Transaction } from '../../database/database.ts';
+import { Secret } from '../../../domain/secret.ts';
+import type { SecretDigests } from '../../../crypto/keyed-digests.ts';
+import type { Transaction } from '../../../database/database.ts';
 import {
   makeRecoveryCode,
   parsePresentedCode,

@@ -1,12 +1,12 @@
-import type { Rejection } from '../../domain/rejection.ts';
-import type { Transaction } from '../../database/database.ts';
-import type { Queryable } from '../sessions/open-session.ts';
-import type { LoginRecord } from '../users/user-queries.ts';
-import { type UsedOnce, useOnce } from '../used-once/used-once-queries.ts';
+import type { Rejection } from '../../../domain/rejection.ts';
+import type { Transaction } from '../../../database/database.ts';
+import type { Queryable } from '../../sessions/open-session.ts';
+import type { LoginRecord } from '../../users/user-queries.ts';
+import { type UsedOnce, useOnce } from '../../used-once/used-once-queries.ts';
 import { findPasskey, recordPasskeyUse } from './passkey-queries.ts';
 import type { Passkeys } from './passkeys.ts';
-import { readAssertionAnswer } from './webauthn/credential-json.ts';
-import { verifyAssertion } from './webauthn/verify-assertion.ts';
+import { readAssertionAnswer } from '../webauthn/credential-json.ts';
+import { verifyAssertion } from '../webauthn/verify-assertion.ts';
 
 /** What a browser answered to the challenge of BeginPasskeyLogin. */
 export interface PasskeyAnswer {

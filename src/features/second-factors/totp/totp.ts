@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 
-import { base32, RFC_4648_ALPHABET } from '../../crypto/base32.ts';
-import { sameDigest } from '../../crypto/keyed-digests.ts';
+import { base32, RFC_4648_ALPHABET } from '../../../crypto/base32.ts';
+import { sameDigest } from '../../../crypto/keyed-digests.ts';
 
 /** As long as the digest of SHA-1, which RFC 4226 section 4 recommends. */
 export const TOTP_SECRET_BYTES = 20;

@@ -1,4 +1,4 @@
-import { base32, CROCKFORD_ALPHABET } from '../../crypto/base32.ts';
+import { base32, CROCKFORD_ALPHABET } from '../../../crypto/base32.ts';
 
 export const RECOVERY_CODES = 10;
 /** 56 random bits, of which a code has the first 50. */

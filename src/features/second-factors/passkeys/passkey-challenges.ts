@@ -1,9 +1,9 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 
-import { bytesOfUuid } from '../../domain/uuid.ts';
-import { sameDigest } from '../../crypto/keyed-digests.ts';
-import { isCanonicalBase64url } from '../../tokens/verify/compact-jws.ts';
-import type { UsedOnce } from '../used-once/used-once-queries.ts';
+import { bytesOfUuid } from '../../../domain/uuid.ts';
+import { sameDigest } from '../../../crypto/keyed-digests.ts';
+import { isCanonicalBase64url } from '../../../tokens/verify/compact-jws.ts';
+import type { UsedOnce } from '../../used-once/used-once-queries.ts';
 
 /** Long enough to find a phone and to unlock it. */
 export const CHALLENGE_SECONDS = 300;

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 
-import { prepared } from '../../database/prepared.ts';
+import { prepared } from '../../../database/prepared.ts';
 
 export async function countRecoveryCodes(db: Knex, userId: string): Promise<number> {
   const { rows } = await db.raw<{ rows: { count: number }[] }>(

@@ -1,20 +1,20 @@
-import type { AuditActor, AuditEvent } from '../../domain/audit-event.ts';
-import type { OperationCall } from '../../domain/operation-call.ts';
-import { Rejected } from '../../domain/rejection.ts';
-import type { Secret } from '../../domain/secret.ts';
-import { requireValid, uuid } from '../../domain/validation.ts';
-import type { SecretDigests } from '../../crypto/keyed-digests.ts';
-import type { Database, Transaction } from '../../database/database.ts';
-import { insertAuditEvent } from '../audit/audit-queries.ts';
-import { endSessions } from '../sessions/session-queries.ts';
-import { lockUserDetails, type User } from '../users/user-queries.ts';
-import { resolveUserRef, type UserRef } from '../users/user-ref.ts';
-import { requireRoomForFactor } from './add-factor.ts';
+import type { AuditActor, AuditEvent } from '../../../domain/audit-event.ts';
+import type { OperationCall } from '../../../domain/operation-call.ts';
+import { Rejected } from '../../../domain/rejection.ts';
+import type { Secret } from '../../../domain/secret.ts';
+import { requireValid, uuid } from '../../../domain/validation.ts';
+import type { SecretDigests } from '../../../crypto/keyed-digests.ts';
+import type { Database, Transaction } from '../../../database/database.ts';
+import { insertAuditEvent } from '../../audit/audit-queries.ts';
+import { endSessions } from '../../sessions/session-queries.ts';
+import { lockUserDetails, type User } from '../../users/user-queries.ts';
+import { resolveUserRef, type UserRef } from '../../users/user-ref.ts';
+import { requireRoomForFactor } from '../add-factor.ts';
 import { confirmPendingTotp, type ConfirmTotpDependencies } from './confirm-factor.ts';
 import { beginTotpEnrolment, type EnrolTotpDependencies, type TotpEnrolment } from './enrol-totp.ts';
-import { factorName, presentedCode } from './factor.ts';
-import { countFactors } from './factor-queries.ts';
-import { issueRecoveryCodes } from './recovery-codes.ts';
+import { factorName, presentedCode } from '../factor.ts';
+import { countFactors } from '../factor-queries.ts';
+import { issueRecoveryCodes } from '../recovery-codes/recovery-codes.ts';
 
 /** A factor that an operator adds to a user, such as the first administrator's, without a session of that user. */
 interface ForUser {

@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto';
 
-import type { AuditEvent } from '../../domain/audit-event.ts';
-import type { Caller } from '../../domain/caller.ts';
-import type { OperationCall } from '../../domain/operation-call.ts';
-import { Secret } from '../../domain/secret.ts';
-import { uuidV7 } from '../../domain/uuid.ts';
-import { requireValid } from '../../domain/validation.ts';
-import type { Database, Transaction } from '../../database/database.ts';
-import { insertAuditEvent } from '../audit/audit-queries.ts';
-import { requireRoomForFactor } from './add-factor.ts';
-import { authorizeFactorChange } from './authorize-factor-change.ts';
-import { factorName } from './factor.ts';
-import { insertPendingTotp } from './factor-queries.ts';
+import type { AuditEvent } from '../../../domain/audit-event.ts';
+import type { Caller } from '../../../domain/caller.ts';
+import type { OperationCall } from '../../../domain/operation-call.ts';
+import { Secret } from '../../../domain/secret.ts';
+import { uuidV7 } from '../../../domain/uuid.ts';
+import { requireValid } from '../../../domain/validation.ts';
+import type { Database, Transaction } from '../../../database/database.ts';
+import { insertAuditEvent } from '../../audit/audit-queries.ts';
+import { requireRoomForFactor } from '../add-factor.ts';
+import { authorizeFactorChange } from '../authorize-factor-change.ts';
+import { factorName } from '../factor.ts';
+import { insertPendingTotp } from '../factor-queries.ts';
 import { otpauthUri, TOTP_SECRET_BYTES, totpSecretText } from './totp.ts';
 import type { TotpSecrets } from './totp-secrets.ts';
 

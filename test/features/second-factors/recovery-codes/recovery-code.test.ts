@@ -5,7 +5,7 @@ import {
   makeRecoveryCode,
   parsePresentedCode,
   RECOVERY_CODE_RANDOM_BYTES,
-} from '../../../src/features/second-factors/recovery-code.ts';
+} from '../../../../src/features/second-factors/recovery-codes/recovery-code.ts';
 
 const randomBytes = fc.uint8Array({
   minLength: RECOVERY_CODE_RANDOM_BYTES,

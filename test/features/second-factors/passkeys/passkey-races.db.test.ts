@@ -7,10 +7,10 @@ import {
   passkeyEnvironment,
   PASSKEY_ORIGIN,
   reasonOf,
-} from '../../support/passkeys.ts';
-import { SoftwareAuthenticator } from '../../support/software-authenticator.ts';
-import { type Message, startTestService, type TestService } from '../../support/test-service.ts';
-import { untilBlocked } from '../../support/until-blocked.ts';
+} from '../../../support/passkeys.ts';
+import { SoftwareAuthenticator } from '../../../support/software-authenticator.ts';
+import { type Message, startTestService, type TestService } from '../../../support/test-service.ts';
+import { untilBlocked } from '../../../support/until-blocked.ts';
 
 const password = 'correct horse battery';
 let service: TestService;

@@ -1,12 +1,12 @@
-import type { AuditEvent } from '../../domain/audit-event.ts';
-import type { Caller } from '../../domain/caller.ts';
-import type { OperationCall } from '../../domain/operation-call.ts';
-import { Rejected } from '../../domain/rejection.ts';
-import type { Secret } from '../../domain/secret.ts';
-import type { SecretDigests } from '../../crypto/keyed-digests.ts';
-import type { Database } from '../../database/database.ts';
-import { insertAuditEvent } from '../audit/audit-queries.ts';
-import { authorizeFactorChange } from './authorize-factor-change.ts';
+import type { AuditEvent } from '../../../domain/audit-event.ts';
+import type { Caller } from '../../../domain/caller.ts';
+import type { OperationCall } from '../../../domain/operation-call.ts';
+import { Rejected } from '../../../domain/rejection.ts';
+import type { Secret } from '../../../domain/secret.ts';
+import type { SecretDigests } from '../../../crypto/keyed-digests.ts';
+import type { Database } from '../../../database/database.ts';
+import { insertAuditEvent } from '../../audit/audit-queries.ts';
+import { authorizeFactorChange } from '../authorize-factor-change.ts';
 import { issueRecoveryCodes } from './recovery-codes.ts';
 
 export interface ReplaceRecoveryCodesDependencies {

@@ -1,6 +1,6 @@
-import { type FieldRules, text } from '../../domain/validation.ts';
+import { type FieldRules, text } from '../../../domain/validation.ts';
 import type { PasskeyAnswer } from './prove-passkey.ts';
-import { MAX_CREDENTIAL_JSON_BYTES } from './webauthn/credential-json.ts';
+import { MAX_CREDENTIAL_JSON_BYTES } from '../webauthn/credential-json.ts';
 
 /** The lengths of what a browser sends back. Whether it is right is for `PASSKEY_INVALID` to say. */
 export const passkeyAnswerRules: FieldRules<PasskeyAnswer> = {

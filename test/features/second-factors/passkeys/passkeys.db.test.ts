@@ -14,15 +14,15 @@ import {
   PASSKEY_ORIGIN,
   passkeyEnvironment,
   reasonOf,
-} from '../../support/passkeys.ts';
-import { type Deviation, SoftwareAuthenticator } from '../../support/software-authenticator.ts';
-import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
+} from '../../../support/passkeys.ts';
+import { type Deviation, SoftwareAuthenticator } from '../../../support/software-authenticator.ts';
+import { createTestDatabase, type TestDatabase } from '../../../support/test-database.ts';
 import {
   type Message,
   type Outcome,
   startTestService,
   type TestService,
-} from '../../support/test-service.ts';
+} from '../../../support/test-service.ts';
 
 const password = 'correct horse battery';
 let database: TestDatabase;

@@ -1,11 +1,11 @@
 import type { Knex } from 'knex';
 
-import { prepared } from '../../database/prepared.ts';
-import type { LoginRecord } from '../users/user-queries.ts';
-import type { Factor } from './factor.ts';
-import { FACTOR_COLUMNS, type FactorRow, toFactor } from './factor-queries.ts';
+import { prepared } from '../../../database/prepared.ts';
+import type { LoginRecord } from '../../users/user-queries.ts';
+import type { Factor } from '../factor.ts';
+import { FACTOR_COLUMNS, type FactorRow, toFactor } from '../factor-queries.ts';
 import type { PasskeyRow } from './passkey-macs.ts';
-import type { NewCredential } from './webauthn/verify-registration.ts';
+import type { NewCredential } from '../webauthn/verify-registration.ts';
 
 /** A stored passkey with its user. Nothing in it is to be believed before its MAC is checked. */
 export interface StoredPasskey extends PasskeyRow {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
-import { base32, RFC_4648_ALPHABET } from '../../../src/crypto/base32.ts';
+import { base32, RFC_4648_ALPHABET } from '../../../../src/crypto/base32.ts';
 import {
   matchingStep,
   otpauthUri,
@@ -9,8 +9,8 @@ import {
   totpCode,
   totpSecretText,
   totpStep,
-} from '../../../src/features/second-factors/totp.ts';
-import { base32Bytes } from '../../support/second-factors.ts';
+} from '../../../../src/features/second-factors/totp/totp.ts';
+import { base32Bytes } from '../../../support/second-factors.ts';
 
 const secret = Buffer.from('12345678901234567890');
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-import { EnvelopeError, type MasterKey, masterKeyOf, seal, unseal } from '../../crypto/sealed-envelope.ts';
+import { EnvelopeError, type MasterKey, masterKeyOf, seal, unseal } from '../../../crypto/sealed-envelope.ts';
 
 /** The row of a TOTP factor for which a secret is sealed. */
 interface TotpRow {

@@ -1,8 +1,8 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 
-import type { PasskeySettings, RelyingParty } from '../../domain/relying-party.ts';
-import { Rejected } from '../../domain/rejection.ts';
-import { bytesOfUuid } from '../../domain/uuid.ts';
+import type { PasskeySettings, RelyingParty } from '../../../domain/relying-party.ts';
+import { Rejected } from '../../../domain/rejection.ts';
+import { bytesOfUuid } from '../../../domain/uuid.ts';
 import {
   CHALLENGE_SECONDS,
   type ChallengeUse,
@@ -10,9 +10,9 @@ import {
   PasskeyChallenges,
 } from './passkey-challenges.ts';
 import { PasskeyMacs, type PasskeyRow } from './passkey-macs.ts';
-import type { Expectation } from './webauthn/client-data.ts';
-import { coseAlgorithms, coseKeyOfPoint } from './webauthn/cose-key.ts';
-import type { RegisteredCredential } from './webauthn/verify-assertion.ts';
+import type { Expectation } from '../webauthn/client-data.ts';
+import { coseAlgorithms, coseKeyOfPoint } from '../webauthn/cose-key.ts';
+import type { RegisteredCredential } from '../webauthn/verify-assertion.ts';
 
 /** What a browser needs to make or to use a passkey. */
 export interface BegunPasskey {
