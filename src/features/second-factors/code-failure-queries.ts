@@ -39,6 +39,11 @@ export async function countCodeFailure(
   return rows[0].failures;
 }
 
+/** Forgets the wrong codes of a user. The caller holds the lock on the user. */
+export async function deleteCodeFailures(trx: Knex.Transaction, userId: string): Promise<void> {
+  await trx.raw('DELETE FROM code_failures WHERE user_id = ?', [userId]);
+}
+
 /** Deletes up to `limit` expired counts and returns how many. */
 export function purgeCodeFailures(db: Knex, limit: number): Promise<number> {
   return purgeBatch(db, { table: 'code_failures', keptSeconds: 0 }, limit);

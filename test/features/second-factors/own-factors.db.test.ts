@@ -162,6 +162,16 @@ const changesOf = (factorId: string): [string, Message][] => [
   ['DeleteFactor', { factor_id: factorId }],
 ];
 
+test('M05 wrong codes from before a factor do not keep its codes from being accepted', async () => {
+  for (let guess = 0; guess < 10; guess += 1) {
+    await database.query('DELETE FROM login_throttle');
+    expect((await call('StepUp', { code: `00000${guess}` })).reason).toBe('SECOND_FACTOR_INVALID');
+  }
+  const { secret } = await addTotp(service, token);
+  await database.query('DELETE FROM login_throttle');
+  expect((await login(totpOf(secret))).code).toBe(status.OK);
+});
+
 test('M09 with a factor, changes need a token of level aal2', async () => {
   const { accessToken, factorId } = await addTotp(service, token);
   // The token of before, of the same session.

@@ -4,6 +4,7 @@ import { Rejected } from '../../../domain/rejection.ts';
 import { requireValid, uuid } from '../../../domain/validation.ts';
 import type { Transaction } from '../../../database/database.ts';
 import { addFactor, type AddedFactor, type AddFactorDependencies } from '../add-factor.ts';
+import { deleteCodeFailures } from '../code-failure-queries.ts';
 import { type Factor, presentedCode } from '../factor.ts';
 import { confirmTotp, findPendingTotp } from '../factor-queries.ts';
 import { parsePresentedCode } from '../recovery-codes/recovery-code.ts';
@@ -45,7 +46,9 @@ export async function confirmFactor(
 }
 
 /**
- * Confirms a pending factor of a user whose row the caller has locked.
+ * Confirms a pending factor of a user whose row the caller has locked. The wrong codes before are forgotten: they guessed at other
+ * factors or, of a user who had none, at nothing, and the new factor could not be used for a day. It gives nobody more guesses, since
+ * whoever may confirm a factor has proven one, unless there was none.
  *
  * @throws Rejected `not-found`, `second-factor-invalid`
  */
@@ -61,6 +64,7 @@ export async function confirmPendingTotp(
   const presented = parsePresentedCode(code);
   const step = presented.kind === 'totp' ? matchingStep(secret, presented.code, nowMs() / 1000) : null;
   if (step === null) throw invalid('wrong', userId);
+  await deleteCodeFailures(trx, userId);
   return confirmTotp(trx, { id, step });
 }
 
