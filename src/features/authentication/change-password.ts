@@ -11,7 +11,8 @@ import { normalisePassword, passwordToCheckAtLogin } from '../../passwords/passw
 import { Rejected } from '../../domain/rejection.ts';
 import type { Transaction } from '../../database/database.ts';
 import { deletePasswordReset } from '../users/password-reset-queries.ts';
-import { endSessions, findSession } from '../sessions/session-queries.ts';
+import type { Queryable } from '../sessions/open-session.ts';
+import { endSessions, findSession, type SessionRecord } from '../sessions/session-queries.ts';
 import { findLoginRecordById, setPasswordHash } from '../users/user-queries.ts';
 import type { IssuedTokens } from '../sessions/access-token-issuer.ts';
 import { checkPassword, type CheckPasswordDependencies } from './check-password.ts';
@@ -42,7 +43,8 @@ const rules: FieldRules<PasswordChange> = {
 /**
  * Sets a new password for a user who knows the current one, ends all of the user's sessions, deletes a pending reset and
  * opens a new session for the audience of the token, in one transaction (L16). A stolen access token alone does not
- * suffice. Wrong passwords count in the login throttle. A user with a second factor needs a token of level `aal2`.
+ * suffice. Wrong passwords count in the login throttle. A user with a second factor needs a token of level `aal2`, and the new session ends
+ * when the one of the token would have: a password alone prolongs no level that a factor gave.
  *
  * @throws Rejected `field-invalid`, `invalid-credentials`, `step-up-required`, `password-policy`, `token-refused` (the session has ended),
  *   `login-rate-limited`, `store-unavailable`, `server-overloaded`, `conflict`, `trust-stale` (there is no signing key;
@@ -63,15 +65,17 @@ export async function changePassword(
   const verdict = await checkPassword(dependencies, attempt, call, async (checked) => {
     const passwordHash = await validateAndHash(dependencies, { ...passwords, email }, call);
     const change = async (trx: Transaction, newSessionId: string) => {
-      await requireLiveSession(trx, caller.sessionId);
+      requireLive(await sessionOf(trx, caller));
       await setPasswordHash(trx, userId, passwordHash);
       await deletePasswordReset(trx, userId);
       return endSessions(trx, { userId, exceptSessionId: newSessionId }, 'password-changed');
     };
+    const authentication = authenticationAfter(caller, dependencies.nowMs());
     const completion = {
       ...checked,
       audience,
-      authentication: authenticationAfter(caller, dependencies.nowMs()),
+      authentication,
+      lifetimeSeconds: authentication.acr === 'aal2' ? await secondsLeft(dependencies, caller, call) : null,
       action: 'password.change',
       strongerHash: null,
       change,
@@ -104,11 +108,24 @@ async function validateAndHash(
   return passwords.hasher.hash(newPassword, call);
 }
 
-/** Detects a session that another instance has ended before its revocation has reached this process. */
-async function requireLiveSession(trx: Transaction, sessionId: string | null): Promise<void> {
-  // A token that another program signed with the shared secret may name a session that is not in the table.
-  const session = sessionId !== null && isUuid(sessionId) ? await findSession(trx, sessionId) : null;
-  if (!session?.ended) return;
+/** Null for a token that another program signed with the shared secret, which may name a session that is not in the table. */
+async function sessionOf(db: Queryable, { sessionId }: Caller): Promise<SessionRecord | null> {
+  return sessionId !== null && isUuid(sessionId) ? findSession(db, sessionId) : null;
+}
+
+/** Until the absolute end of the caller's session. */
+async function secondsLeft(
+  { database }: Pick<ChangePasswordDependencies, 'database'>,
+  caller: Caller,
+  call: OperationCall,
+): Promise<number | null> {
+  const session = await database.run(call, (db) => sessionOf(db, caller));
+  return session && Math.max(0, (session.expiresAtMs - session.nowMs) / 1000);
+}
+
+/** Detects a session that another instance has ended before its revocation has reached this process, and one that has expired. */
+function requireLive(session: SessionRecord | null): void {
+  if (session === null || (!session.ended && session.nowMs < session.expiresAtMs)) return;
   throw new Rejected({
     kind: 'token-refused',
     refusal: { reason: 'TOKEN_REVOKED', detail: 'the session of the token has ended' },

@@ -34,6 +34,8 @@ export interface LoginCompletion extends Pick<CheckedPassword, 'user' | 'forgive
   /** Looked at only for a user who has a second factor, below level `aal2`. Default: null, for none. */
   readonly proof?: SecondFactorProof | null;
   readonly action: Extract<AuditEvent['action'], 'login' | 'password.change'>;
+  /** The most that the session may live. Default: null, for what the settings say. */
+  readonly lifetimeSeconds?: number | null;
   /** Replaces the stored hash when the session opens; null to keep it. */
   readonly strongerHash: string | null;
   /** Runs in the transaction of the login after the session opened, under the user's lock. Returns its revocations. */
@@ -157,9 +159,13 @@ interface ProvenOpening {
 /** Opens the session of a completion at a level. */
 function openingOf(
   { refreshTokens, authentications, policy }: CompleteLoginDependencies,
-  { user, audience, action, strongerHash, forgiven }: LoginCompletion,
+  { user, audience, action, strongerHash, forgiven, lifetimeSeconds }: LoginCompletion,
   call: OperationCall,
 ): OpenAt {
+  const sessionPolicy = {
+    ...policy,
+    lifetimeSeconds: Math.min(lifetimeSeconds ?? Infinity, policy.lifetimeSeconds),
+  };
   return (db, authentication) => {
     const request: SessionRequest = {
       userId: user.id,
@@ -170,7 +176,11 @@ function openingOf(
       strongerHash,
       forgiven,
     };
-    const making = { refreshTokens: refreshTokens(), authentications: authentications(), policy };
+    const making = {
+      refreshTokens: refreshTokens(),
+      authentications: authentications(),
+      policy: sessionPolicy,
+    };
     return openSession(db, making, request, call.origin);
   };
 }

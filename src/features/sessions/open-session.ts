@@ -76,7 +76,7 @@ export async function openSession(
     sessionId,
     authentication,
     refreshToken: refreshTokens.make(nonce, sessionId, 1),
-    refreshExpiresInSeconds: Math.min(policy.lifetimeSeconds, policy.idleSeconds),
+    refreshExpiresInSeconds: Math.floor(Math.min(policy.lifetimeSeconds, policy.idleSeconds)),
   };
 }
 

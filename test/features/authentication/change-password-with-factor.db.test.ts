@@ -73,6 +73,30 @@ test('M30 at aal2 it does, and the new session keeps acr, amr and auth_time: a p
   expect(verdictOf(await login(better))).toBe('SECOND_FACTOR_REQUIRED');
 });
 
+test('M30 at aal2 the new session ends when the old one would have, so that passwords alone do not prolong the level', async () => {
+  const { tokens, factor } = await withFactor();
+  const endOf = async (sessionId: unknown) => {
+    const [row] = await service.database.query('SELECT expires_at FROM sessions WHERE id = $1', [sessionId]);
+    return (row?.['expires_at'] as Date).getTime();
+  };
+  await service.database.query(
+    "UPDATE sessions SET expires_at = now() + interval '10 minutes' WHERE id = $1",
+    [tokens.session_id],
+  );
+  const { response } = await change(factor.accessToken);
+  expect(Math.abs((await endOf(response?.['session_id'])) - (await endOf(tokens.session_id)))).toBeLessThan(
+    5_000,
+  );
+  expect(Number(response?.['refresh_expires_in'])).toBeLessThanOrEqual(600);
+});
+
+test('M30 the token of a session that has expired changes no password', async () => {
+  const { tokens, factor } = await withFactor();
+  await service.database.query('UPDATE sessions SET expires_at = now() WHERE id = $1', [tokens.session_id]);
+  expect(verdictOf(await change(factor.accessToken))).toBe('TOKEN_REVOKED');
+  expect(verdictOf(await login(password, totpOf(factor.secret)))).toBe('OK');
+});
+
 test('M30 a factor that is added while the password is checked counts', async () => {
   const { access_token } = await account.login(service, email, password);
   const { answer } = await service.database.database.transaction(testCall(), async (trx) => {
