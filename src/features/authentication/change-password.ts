@@ -12,7 +12,7 @@ import { Rejected } from '../../domain/rejection.ts';
 import type { Transaction } from '../../database/database.ts';
 import { deletePasswordReset } from '../users/password-reset-queries.ts';
 import type { Queryable } from '../sessions/open-session.ts';
-import { endSessions, findSession, type SessionRecord } from '../sessions/session-queries.ts';
+import { endSessions, findSession, hasEnded, type SessionRecord } from '../sessions/session-queries.ts';
 import { findLoginRecordById, setPasswordHash } from '../users/user-queries.ts';
 import type { IssuedTokens } from '../sessions/access-token-issuer.ts';
 import { checkPassword, type CheckPasswordDependencies } from './check-password.ts';
@@ -125,7 +125,7 @@ async function secondsLeft(
 
 /** Detects a session that another instance has ended before its revocation has reached this process, and one that has expired. */
 function requireLive(session: SessionRecord | null): void {
-  if (session === null || (!session.ended && session.nowMs < session.expiresAtMs)) return;
+  if (session === null || !hasEnded(session)) return;
   throw new Rejected({
     kind: 'token-refused',
     refusal: { reason: 'TOKEN_REVOKED', detail: 'the session of the token has ended' },

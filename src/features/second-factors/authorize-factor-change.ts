@@ -3,7 +3,7 @@ import { authenticationFault } from '../../domain/claims/authentication.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import { isUuid } from '../../domain/validation.ts';
 import type { Transaction } from '../../database/database.ts';
-import { findSession } from '../sessions/session-queries.ts';
+import { findSession, hasEnded } from '../sessions/session-queries.ts';
 import { lockUserDetails, type User } from '../users/user-queries.ts';
 import { countFactors } from './factor-queries.ts';
 
@@ -35,7 +35,7 @@ export async function authorizeFactorChange(
   // A token that another program signed with the shared secret may name a session that is not in the table.
   const session = sessionId !== null && isUuid(sessionId) ? await findSession(trx, sessionId) : null;
   if (!user || user.disabled || sessionId === null || session === null) throw sessionEnded();
-  if (session.ended || session.userId !== user.id) throw sessionEnded();
+  if (hasEnded(session) || session.userId !== user.id) throw sessionEnded();
   const factors = await countFactors(trx, user.id);
   const requirement = {
     minAcr: factors > 0 ? 'aal2' : null,

@@ -68,6 +68,11 @@ export async function findSession(db: Knex, id: string): Promise<SessionRecord |
   return rows[0] ? toSessionRecord(rows[0]) : null;
 }
 
+/** Whether a session has ended: by a revocation or at its absolute end. Its last access token may expire a little later. */
+export function hasEnded({ ended, nowMs, expiresAtMs }: SessionRecord): boolean {
+  return ended || nowMs >= expiresAtMs;
+}
+
 /** A session as it is listed: without the nonce, from which its refresh tokens are derived (A06). */
 export interface ListedSession {
   readonly id: string;

@@ -239,8 +239,11 @@ describe('M28 a user with a second factor', () => {
     expect(malformed.reason).toBe('FIELD_INVALID');
   });
 
-  test('a session that another instance has ended is not raised, and the code is not used up', async () => {
-    await database.query('UPDATE sessions SET ended_at = now() WHERE id = $1', [tokens.session_id]);
+  test.each([
+    ['that another instance has ended', 'ended_at'],
+    ['that has expired', 'expires_at'],
+  ])('a session %s is not raised, and the code is not used up', async (_how, column) => {
+    await database.query(`UPDATE sessions SET ${column} = now() WHERE id = $1`, [tokens.session_id]);
     const code = totpOf(factor.secret);
     expect(verdictOf(await stepUp(tokens.access_token, { code }))).toBe('TOKEN_REVOKED');
     expect(verdictOf(await service.call('postern.v1.AuthService/Login', { email, password, code }))).toBe(

@@ -209,8 +209,10 @@ test.each([
 test('M09 changes need a session that lives', async () => {
   const { response } = await login();
   const ended = String(response?.['access_token']);
-  await database.query('UPDATE sessions SET ended_at = now() WHERE id = $1', [response?.['session_id']]);
-  expect((await call('EnrolTotp', { name: 'phone' }, ended)).reason).toBe('TOKEN_REVOKED');
+  for (const change of ['expires_at = now()', "expires_at = now() + interval '1 day', ended_at = now()"]) {
+    await database.query(`UPDATE sessions SET ${change} WHERE id = $1`, [response?.['session_id']]);
+    expect((await call('EnrolTotp', { name: 'phone' }, ended)).reason).toBe('TOKEN_REVOKED');
+  }
   await database.query('UPDATE users SET disabled_at = now() WHERE id = $1', [userId]);
   expect((await call('EnrolTotp', { name: 'phone' })).reason).toBe('TOKEN_REVOKED');
 });
