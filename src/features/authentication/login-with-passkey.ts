@@ -72,14 +72,26 @@ export async function loginWithPasskey(
   // Like a login with a password it may wait long for others, so that each use of the database has its own budget.
   const loginCall = { deadlineMs: call.deadlineMs, signal: call.signal, origin };
   const source = sourceOf(origin.address);
-  const { passkeyFailures, passkeyLimiter } = dependencies;
-  // Before anything is evaluated, so that concurrent attempts do not exceed the limit.
+  return dependencies.passkeyLimiter.run(source, () =>
+    limitFailures(dependencies, { source, origin }, () => attempt(dependencies, input, audience, loginCall)),
+  );
+}
+
+/**
+ * Runs an attempt unless its source has failed too often. It counts as a failure while it runs, so that concurrent attempts do not
+ * exceed the limit. Attempts that wait do not count: a whole office may log in at once.
+ */
+async function limitFailures<T>(
+  { passkeyFailures }: Pick<PasskeyLoginDependencies, 'passkeyFailures'>,
+  { source, origin }: { readonly source: string; readonly origin: OperationCall['origin'] },
+  run: () => Promise<T>,
+): Promise<T> {
   const retryAfterMs = passkeyFailures.take(source);
   if (retryAfterMs > 0) throw new Rejected({ kind: 'login-rate-limited', retryAfterMs, origin });
   try {
-    const tokens = await passkeyLimiter.run(source, () => attempt(dependencies, input, audience, loginCall));
+    const result = await run();
     passkeyFailures.giveBack(source);
-    return tokens;
+    return result;
   } catch (error) {
     if (error instanceof Rejected && error.rejection.kind === 'passkey-invalid')
       throw new Rejected({ ...error.rejection, origin });
