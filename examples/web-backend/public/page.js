@@ -48,11 +48,13 @@ onSubmit('#login', async (typed) => {
 function askForFactor(factors) {
   const { code } = find('#login').elements;
   const canType = factors.includes('totp') || factors.includes('recovery');
+  const hasPasskey = factors.includes('passkey') && canUsePasskeys();
   find('#code').hidden = !canType;
   code.disabled = !canType;
-  (factors.includes('totp') ? code : find('#passkey-login')).focus();
+  (hasPasskey && !factors.includes('totp') ? find('#passkey-login') : code).focus();
   if (factors.includes('totp')) say('Enter the code of your authenticator app.');
-  else say(`Log in with your passkey${canType ? ', or enter a recovery code' : ''}.`);
+  else if (hasPasskey) say(`Log in with your passkey${canType ? ', or enter a recovery code' : ''}.`);
+  else say(canType ? 'Enter a recovery code.' : wordsOf({ reason: 'NO_PASSKEYS_HERE' }));
 }
 
 /** The passkeys that the browser offers in the field of the e-mail (conditional UI). A browser runs one request at a time. */
