@@ -1,6 +1,6 @@
 import type { KeyedLimiter } from '../../domain/concurrency/keyed-limiter.ts';
 import type { KeyedRate, KeyedRateLimiter } from '../../domain/concurrency/token-bucket.ts';
-import type { OperationCall } from '../../domain/operation-call.ts';
+import { type OperationCall, withoutCancellation } from '../../domain/operation-call.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import { type FieldRules, optional, requireValid, text } from '../../domain/validation.ts';
 import { sourceOf } from '../../net/cidr.ts';
@@ -108,7 +108,9 @@ async function attempt(
 ): Promise<IssuedTokens> {
   const { database, passkeys, sessionLimiter } = dependencies;
   for (let count = 1; count <= MAX_ATTEMPTS; count += 1) {
-    const checked = await database.run(call, (db) => checkPasskey(db, passkeys, answer));
+    if (call.signal.aborted) throw new Rejected({ kind: 'cancelled' });
+    // Without cancellation: a caller who cancels what is going to be refused would otherwise avoid both limits of its source.
+    const checked = await database.run(withoutCancellation(call), (db) => checkPasskey(db, passkeys, answer));
     if (!checked.ok) throw new Rejected(checked.refusal);
     const passkey = checked.value;
     const { id } = passkey.user;
