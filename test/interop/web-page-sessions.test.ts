@@ -143,6 +143,8 @@ describeWith('chromium', 'sessions on the page of examples/web-backend', () => {
       await click(page, 'Pay');
       await says(page, 'Your second factor is a passkey, and this browser has none.');
       await click(page, 'Log out');
+      // Of the page that is loaded anew.
+      await page.getByRole('button', { name: 'Log in', exact: true }).waitFor();
       await page.locator('body[data-ready]').waitFor();
       await typePassword(page, email);
       await says(page, 'Your second factor is a passkey, and this browser has none.');
