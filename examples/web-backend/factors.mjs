@@ -7,10 +7,9 @@ export const accessOf = ({ accessToken, expiresIn, userId }) => ({ accessToken, 
 /** A member of a body that should be a string. `String` would throw for some objects, such as `{"toString": 1}`. */
 export const textOf = (value) => (typeof value === 'string' ? value : '');
 /** What the page needs to make or to use a passkey. */
-export const challengeOf = ({ optionsJson, challengeToken, expiresAt }) => ({
+export const challengeOf = ({ optionsJson, challengeToken }) => ({
   options: JSON.parse(optionsJson),
   challengeToken,
-  expiresInMs: expiresAt.getTime() - Date.now(),
 });
 /** What the browser answered to a challenge, as Postern takes it. */
 export const passkeyOf = ({ challengeToken, credential } = {}) => ({

@@ -66,8 +66,9 @@ async function logInWithPasskey(mediation) {
   const { signal } = offer;
   const challenge = await send('POST', '/login/passkey/begin');
   if (mediation === 'conditional')
-    // The offer stays on the page for longer than its challenge is valid.
-    setTimeout(() => signal.aborted || offerPasskeys(), challenge.expiresInMs * 0.9);
+    // The offer stays on the page for longer than its challenge is valid. By the duration of the challenge, since with its end and
+    // a clock that is wrong the page would ask again and again.
+    setTimeout(() => signal.aborted || offerPasskeys(), challenge.options.timeout * 0.9);
   await send('POST', '/login/passkey', await getPasskey(challenge, { mediation, signal }));
   offer.abort();
   await showAccount();
