@@ -2,16 +2,18 @@
 import express from 'express';
 import encodeQr from 'qr';
 
-export const accessOf = ({ accessToken, expiresIn }) => ({ accessToken, expiresIn });
+/** With the user's id, by which the page notices that another tab has logged somebody else in. */
+export const accessOf = ({ accessToken, expiresIn, userId }) => ({ accessToken, expiresIn, userId });
+/** A member of a body that should be a string. `String` would throw for some objects, such as `{"toString": 1}`. */
+export const textOf = (value) => (typeof value === 'string' ? value : '');
 /** What the page needs to make or to use a passkey. */
-export const challengeOf = ({ optionsJson, challengeToken, expiresAt }) => ({
+export const challengeOf = ({ optionsJson, challengeToken }) => ({
   options: JSON.parse(optionsJson),
   challengeToken,
-  expiresInMs: expiresAt.getTime() - Date.now(),
 });
 /** What the browser answered to a challenge, as Postern takes it. */
 export const passkeyOf = ({ challengeToken, credential } = {}) => ({
-  challengeToken: String(challengeToken),
+  challengeToken: textOf(challengeToken),
   credentialJson: JSON.stringify(credential ?? null),
 });
 
@@ -41,12 +43,12 @@ export function factorRoutes(auth) {
 
   // A code or a passkey, or of somebody without a second factor the password.
   routes.post('/step-up', async (request, response) => {
-    const { password = '', code = '', passkey } = request.body ?? {};
+    const { password, code, passkey } = request.body ?? {};
     const proof = passkey
       ? { passkey: passkeyOf(passkey) }
       : code
-        ? { code: String(code) }
-        : { password: String(password) };
+        ? { code: textOf(code) }
+        : { password: textOf(password) };
     response.json(accessOf(await auth.stepUp({ ...withToken(request), ...proof })));
   });
 
@@ -61,14 +63,14 @@ export function factorRoutes(auth) {
   });
 
   routes.post('/totp', async (request, response) => {
-    const name = String(request.body?.name);
+    const name = textOf(request.body?.name);
     const { factorId, secret, otpauthUri } = await auth.enrolTotp({ ...withToken(request), name });
     response.json({ factorId, secret, qr: qrOf(otpauthUri) });
   });
 
   routes.post('/totp/confirm', async (request, response) => {
     const { factorId, code } = request.body ?? {};
-    const typed = { factorId: String(factorId), code: String(code) };
+    const typed = { factorId: textOf(factorId), code: textOf(code) };
     response.json(added(await auth.confirmFactor({ ...withToken(request), ...typed })));
   });
 
@@ -77,7 +79,7 @@ export function factorRoutes(auth) {
   });
 
   routes.post('/passkey', async (request, response) => {
-    const made = { ...passkeyOf(request.body), name: String(request.body?.name) };
+    const made = { ...passkeyOf(request.body), name: textOf(request.body?.name) };
     response.json(added(await auth.finishPasskeyRegistration({ ...withToken(request), ...made })));
   });
 

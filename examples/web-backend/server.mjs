@@ -9,7 +9,7 @@ import {
   requireToken,
   serviceCredential,
 } from 'postern/client';
-import { accessOf, challengeOf, factorRoutes, passkeyOf } from './factors.mjs';
+import { accessOf, challengeOf, factorRoutes, passkeyOf, textOf } from './factors.mjs';
 
 const [postern = '127.0.0.1:50051', port = '3000', listed] = process.argv.slice(2);
 const account = { clientId: process.env.CLIENT_ID, clientSecret: process.env.CLIENT_SECRET };
@@ -29,6 +29,12 @@ const keep = (response, { refreshToken, refreshExpiresIn }) =>
 const forget = (response) => response.clearCookie(COOKIE, cookie);
 const refreshTokenIn = ({ headers }) =>
   new RegExp(`(?:^|; )${COOKIE}=([\\w.-]+)`).exec(headers.cookie ?? '')?.[1];
+/** The session that the browser had before ends: its cookie is replaced, so that nobody could log out of it any more. */
+async function begin(request, response, tokens) {
+  const token = refreshTokenIn(request);
+  if (token !== undefined) await auth.revokeToken({ token }).catch(({ message }) => console.error(message));
+  keep(response, tokens).sendStatus(204);
+}
 const clientOf = ({ ip, headers }) => ({ address: ip, userAgent: headers['user-agent'] });
 
 const app = express();
@@ -71,9 +77,9 @@ app.use(express.json({ limit: '20kb' }));
 
 // Somebody with a second factor gets SECOND_FACTOR_REQUIRED. The page then asks for the code, and sends both.
 app.post('/login', async (request, response) => {
-  const { email, password, code = '' } = request.body ?? {};
-  const typed = { email: String(email), password: String(password), code: String(code) };
-  keep(response, await auth.login({ ...typed, client: clientOf(request) })).sendStatus(204);
+  const { email, password, code } = request.body ?? {};
+  const typed = { email: textOf(email), password: textOf(password), code: textOf(code) };
+  await begin(request, response, await auth.login({ ...typed, client: clientOf(request) }));
 });
 
 app.post('/login/passkey/begin', async (request, response) => {
@@ -82,7 +88,7 @@ app.post('/login/passkey/begin', async (request, response) => {
 
 app.post('/login/passkey', async (request, response) => {
   const passkey = passkeyOf(request.body);
-  keep(response, await auth.loginWithPasskey({ ...passkey, client: clientOf(request) })).sendStatus(204);
+  await begin(request, response, await auth.loginWithPasskey({ ...passkey, client: clientOf(request) }));
 });
 
 // The page gets an access token for its memory, and the browser the next refresh token. Tabs that ask at the same time get the

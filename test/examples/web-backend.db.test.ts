@@ -98,10 +98,35 @@ test('a wrong password and an unknown address get one and the same answer', asyn
       { error: 'INVALID_CREDENTIALS' },
     ]);
   }
-  for (const body of [{ email: 'x', password }, {}, { email: { a: 1 }, password: [1] }]) {
+});
+
+test('what is no text is refused as a mistake of the caller', async () => {
+  const noText: unknown[] = [{ a: 1 }, [1], 1, null, { toString: 1, valueOf: 1 }];
+  const bodies = [{ email: 'x', password }, {}, [], ...noText.map((value) => ({ email: value, password }))];
+  for (const body of bodies) {
     const response = await post('/login', own, body);
     expect([response.status, await response.json()]).toEqual([400, { error: 'FIELD_INVALID' }]);
   }
+  const token = await withAccess(await login());
+  for (const value of noText) {
+    const response = await post('/login/passkey', own, { challengeToken: value, credential: value });
+    expect([response.status, await response.json()]).toEqual([400, { error: 'FIELD_INVALID' }]);
+    const refused = { status: 400, body: { error: 'FIELD_INVALID' } };
+    for (const path of ['/account/totp', '/account/totp/confirm', '/account/passkey', '/account/step-up']) {
+      const body = { name: value, factorId: value, code: value, password: value, challengeToken: value };
+      expect([path, value, await ask(token, 'POST', path, body)]).toEqual([path, value, refused]);
+    }
+  }
+});
+
+test('a login ends the session that the browser had before', async () => {
+  const before = withCookie(cookieOf(await login()));
+  const after = withCookie(cookieOf(await login({ ...own, ...before })));
+  expect((await tokenFor(before)).status).toBe(401);
+  expect((await tokenFor(after)).status).toBe(200);
+  // Whoever does not know the password ends nothing.
+  expect((await login({ ...own, ...after }, 'wrong horse battery')).status).toBe(401);
+  expect((await tokenFor(after)).status).toBe(200);
 });
 
 test('pages of other sites change nothing', async () => {
@@ -211,6 +236,11 @@ test('M66 a passkey logs in without e-mail and password, and once for each chall
   expect(added['recoveryCodes']).toHaveLength(10);
 
   const begun = (await (await post('/login/passkey/begin')).json()) as Record<string, string>;
+  // By which the page renews its offer: a duration, since the clocks of Postern, the back end and the browser may differ.
+  expect(begun).toEqual({
+    options: expect.objectContaining({ timeout: 300_000 }) as unknown,
+    challengeToken: expect.any(String) as unknown,
+  });
   const assertion = {
     challengeToken: begun['challengeToken'],
     credential: authenticator.assert(JSON.stringify(begun['options'])),

@@ -48,11 +48,13 @@ onSubmit('#login', async (typed) => {
 function askForFactor(factors) {
   const { code } = find('#login').elements;
   const canType = factors.includes('totp') || factors.includes('recovery');
+  const hasPasskey = factors.includes('passkey') && canUsePasskeys();
   find('#code').hidden = !canType;
   code.disabled = !canType;
-  (factors.includes('totp') ? code : find('#passkey-login')).focus();
+  (hasPasskey && !factors.includes('totp') ? find('#passkey-login') : code).focus();
   if (factors.includes('totp')) say('Enter the code of your authenticator app.');
-  else say(`Log in with your passkey${canType ? ', or enter a recovery code' : ''}.`);
+  else if (hasPasskey) say(`Log in with your passkey${canType ? ', or enter a recovery code' : ''}.`);
+  else say(canType ? 'Enter a recovery code.' : wordsOf({ reason: 'NO_PASSKEYS_HERE' }));
 }
 
 /** The passkeys that the browser offers in the field of the e-mail (conditional UI). A browser runs one request at a time. */
@@ -64,8 +66,9 @@ async function logInWithPasskey(mediation) {
   const { signal } = offer;
   const challenge = await send('POST', '/login/passkey/begin');
   if (mediation === 'conditional')
-    // The offer stays on the page for longer than its challenge is valid.
-    setTimeout(() => signal.aborted || offerPasskeys(), challenge.expiresInMs * 0.9);
+    // The offer stays on the page for longer than its challenge is valid. By the duration of the challenge, since with its end and
+    // a clock that is wrong the page would ask again and again.
+    setTimeout(() => signal.aborted || offerPasskeys(), challenge.options.timeout * 0.9);
   await send('POST', '/login/passkey', await getPasskey(challenge, { mediation, signal }));
   offer.abort();
   await showAccount();

@@ -9,6 +9,7 @@ const byReason = {
   LOGIN_RATE_LIMITED: 'Too many attempts. Wait a minute, then try again.',
   SECOND_FACTOR_INVALID: 'The code is wrong or was used already. Wait for the next one.',
   PASSKEY_INVALID: 'This passkey is not known here.',
+  NO_PASSKEYS_HERE: 'Your second factor is a passkey, and this browser has none. Use another browser.',
   PASSKEYS_DISABLED: 'Passkeys are not available here.',
   FACTOR_LIMIT_REACHED: 'You have as many second factors as one may have. Delete one first.',
   TOKEN_REVOKED: 'You are not logged in any more. Reload the page.',

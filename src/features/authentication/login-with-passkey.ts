@@ -1,6 +1,6 @@
 import type { KeyedLimiter } from '../../domain/concurrency/keyed-limiter.ts';
 import type { KeyedRate, KeyedRateLimiter } from '../../domain/concurrency/token-bucket.ts';
-import type { OperationCall } from '../../domain/operation-call.ts';
+import { type OperationCall, withoutCancellation } from '../../domain/operation-call.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import { type FieldRules, optional, requireValid, text } from '../../domain/validation.ts';
 import { sourceOf } from '../../net/cidr.ts';
@@ -72,14 +72,26 @@ export async function loginWithPasskey(
   // Like a login with a password it may wait long for others, so that each use of the database has its own budget.
   const loginCall = { deadlineMs: call.deadlineMs, signal: call.signal, origin };
   const source = sourceOf(origin.address);
-  const { passkeyFailures, passkeyLimiter } = dependencies;
-  // Before anything is evaluated, so that concurrent attempts do not exceed the limit.
+  return dependencies.passkeyLimiter.run(source, () =>
+    limitFailures(dependencies, { source, origin }, () => attempt(dependencies, input, audience, loginCall)),
+  );
+}
+
+/**
+ * Runs an attempt unless its source has failed too often. It counts as a failure while it runs, so that concurrent attempts do not
+ * exceed the limit. Attempts that wait do not count: a whole office may log in at once.
+ */
+async function limitFailures<T>(
+  { passkeyFailures }: Pick<PasskeyLoginDependencies, 'passkeyFailures'>,
+  { source, origin }: { readonly source: string; readonly origin: OperationCall['origin'] },
+  run: () => Promise<T>,
+): Promise<T> {
   const retryAfterMs = passkeyFailures.take(source);
   if (retryAfterMs > 0) throw new Rejected({ kind: 'login-rate-limited', retryAfterMs, origin });
   try {
-    const tokens = await passkeyLimiter.run(source, () => attempt(dependencies, input, audience, loginCall));
+    const result = await run();
     passkeyFailures.giveBack(source);
-    return tokens;
+    return result;
   } catch (error) {
     if (error instanceof Rejected && error.rejection.kind === 'passkey-invalid')
       throw new Rejected({ ...error.rejection, origin });
@@ -96,7 +108,9 @@ async function attempt(
 ): Promise<IssuedTokens> {
   const { database, passkeys, sessionLimiter } = dependencies;
   for (let count = 1; count <= MAX_ATTEMPTS; count += 1) {
-    const checked = await database.run(call, (db) => checkPasskey(db, passkeys, answer));
+    if (call.signal.aborted) throw new Rejected({ kind: 'cancelled' });
+    // Without cancellation: a caller who cancels what is going to be refused would otherwise avoid both limits of its source.
+    const checked = await database.run(withoutCancellation(call), (db) => checkPasskey(db, passkeys, answer));
     if (!checked.ok) throw new Rejected(checked.refusal);
     const passkey = checked.value;
     const { id } = passkey.user;

@@ -273,6 +273,18 @@ describe('LoginWithPasskey', () => {
       );
   });
 
+  test('M23 lets 80 logins of one source in at once: those that succeed are no failures', async () => {
+    const challenges = await Promise.all(Array.from({ length: 80 }, () => beginLogin(service)));
+    const outcomes = await Promise.all(
+      challenges.map((challenge) =>
+        login({ ...assertionOf(authenticator, challenge), client: { address: '203.0.113.10' } }),
+      ),
+    );
+    const reasons = outcomes.map(reasonOf);
+    expect(reasons).toContain('OK');
+    expect(reasons).not.toContain('LOGIN_RATE_LIMITED');
+  });
+
   test('refuses what is empty or too long as FIELD_INVALID', async () => {
     const changes: [string, Message][] = [
       ['no answer', { credential_json: '' }],
