@@ -23,7 +23,7 @@ export function secondFactorStatus(rejection: SecondFactorRejection): RpcStatus 
       return {
         code: Code.UNAUTHENTICATED,
         reason: 'SECOND_FACTOR_REQUIRED',
-        message: `the user has a second factor; log in again with the password and a code or a passkey (${rejection.factors.join(', ')})`,
+        message: `the password alone is not enough, because the user has a second factor; call again with a code or a passkey (${rejection.factors.join(', ')})`,
         metadata: { factors: rejection.factors.join(',') },
       };
     case 'second-factor-invalid':
