@@ -30,7 +30,7 @@ export function secondFactorStatus(rejection: SecondFactorRejection): RpcStatus 
       return {
         code: Code.UNAUTHENTICATED,
         reason: 'SECOND_FACTOR_INVALID',
-        message: 'the code is wrong, too old or used already; wait for the next one',
+        message: 'the code is wrong, too old or used already; wait for the next one, or use a recovery code',
       };
     case 'passkey-invalid':
       return {
