@@ -59,7 +59,9 @@ export class Prompt {
       this.#reader.prompt();
     }
     const line = await Promise.race([this.#lines.next(), this.#interrupted]);
-    if (hidden || line === 'interrupted') this.#output.write('\n');
+    const isAnswered = line !== 'interrupted' && line.done !== true;
+    // The terminal shows the line end of what is typed visibly.
+    if (hidden || !isAnswered) this.#output.write('\n');
     if (line === 'interrupted') throw interrupted();
     if (line.done === true)
       throw wrongUse('the input ended before a line was entered', 'Run the command again.');

@@ -23,14 +23,14 @@ export function secondFactorStatus(rejection: SecondFactorRejection): RpcStatus 
       return {
         code: Code.UNAUTHENTICATED,
         reason: 'SECOND_FACTOR_REQUIRED',
-        message: `the user has a second factor; log in again with the password and a code or a passkey (${rejection.factors.join(', ')})`,
+        message: `the password alone is not enough, because the user has a second factor; call again with a code or a passkey (${rejection.factors.join(', ')})`,
         metadata: { factors: rejection.factors.join(',') },
       };
     case 'second-factor-invalid':
       return {
         code: Code.UNAUTHENTICATED,
         reason: 'SECOND_FACTOR_INVALID',
-        message: 'the code is wrong, too old or used already; wait for the next one',
+        message: 'the code is wrong, too old or used already; wait for the next one, or use a recovery code',
       };
     case 'passkey-invalid':
       return {

@@ -162,8 +162,11 @@ test('M61 M64 a refusal says what happened and what to do, with its exit code an
     [2, 'postern: the password would leave this machine in plaintext on the way to auth.example.com:443'],
     [2, 'postern: --cert and --key belong together'],
     [3, expect.stringContaining('the files for TLS cannot be used')],
-    [4, expect.stringContaining('the service at 127.0.0.1:1 does not answer')],
+    [4, 'postern: the service at 127.0.0.1:1 does not answer: connect ECONNREFUSED 127.0.0.1:1'],
   ]);
+  // The last question was not answered: what follows begins a line.
+  const ended = await login([], { typed: () => lines() });
+  expect(ended.stderr).toMatch(/E-mail: .*\npostern: the input ended before a line was entered\n/);
 });
 
 test('a user with nothing but a passkey is told that a command cannot use it', async () => {

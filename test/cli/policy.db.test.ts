@@ -20,7 +20,7 @@ const check = (text: string, ...words: string[]) => {
 
 test('G28 policy check compares a file with the methods of a descriptor set, and fails a build', async () => {
   const good = await check('version: 1\notherwise: {}\nmethods: {/postern.v1.AuthService/Login: public}\n');
-  expect([good.exitCode, good.stdout]).toEqual([0, "1 rules; other methods have the rule 'otherwise'\n"]);
+  expect([good.exitCode, good.stdout]).toEqual([0, "1 rule; other methods have the rule 'otherwise'\n"]);
 
   const bad = await check('version: 1\nmethods: {/a.B/C: {role: [admin]}}\n');
   expect([bad.exitCode, bad.stdout]).toEqual([7, '']);

@@ -88,7 +88,9 @@ test('M56 an operator enrols a user, whose sessions end, and the user logs in wi
   expect(verdictOf(await login('ann@example.com', next))).toBe('OK');
   expect(verdictOf(await login('ann@example.com', next))).toBe('SECOND_FACTOR_INVALID');
   expect(verdictOf(await login('ann@example.com', recovery_codes[0]))).toBe('OK');
-  expect((await postern(confirm, next)).stderr).toMatch(/there is no such pending factor/);
+  expect((await postern(confirm, next)).stderr).toMatch(
+    /no such factor that waits for a code\nIt is confirmed already/,
+  );
 
   // A second one brings no recovery codes: the first ten stay.
   const other = await json<Enrolment>([
@@ -203,8 +205,8 @@ test('M64 what cannot be done is said in one line', async () => {
     [['user', 'enrol-totp', ...named('nobody@example.com')], '', /there is no such user/],
     [['user', 'enrol-totp', ...dan, '--name', ''], '', /name: /],
     [['user', 'enrol-totp', ...dan, '--name', 'a\nb'], '', /name: /],
-    [['user', 'enrol-totp', ...dan, '--confirm', 'x'], '123456', /UUID/],
-    [['user', 'enrol-totp', ...dan, '--confirm', unknown], '123456', /there is no such pending factor/],
+    [['user', 'enrol-totp', ...dan, '--confirm', 'x'], '123456', /--confirm is not the id of a factor/],
+    [['user', 'enrol-totp', ...dan, '--confirm', unknown], '123456', /no such factor that waits for a code/],
     [['user', 'enrol-totp', ...dan, '--confirm', unknown], '', /code: /],
   ];
   for (const [words, stdin, message] of refusals) {

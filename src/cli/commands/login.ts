@@ -214,6 +214,16 @@ function openClient({ address, tls, ca, cert, key, insecure }: Options): AuthCli
   }
 }
 
+/** The cause alone, on one line: grpc-js puts the states of its load balancer around it. */
+export function connectionFault(message: string): string {
+  const cause = message.split('Last error: ').at(-1) ?? message;
+  return cause
+    .replace(/\. Resolution note:.*$/s, '')
+    .replace(/^Error: /, '')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+}
+
 /** What the service answered, as a sentence for a person at a terminal. */
 function explainRefusal(error: PosternError, address: string): CommandFailure {
   const failure = (code: (typeof exitCodes)[keyof typeof exitCodes], message: string, advice: string) =>
@@ -222,7 +232,7 @@ function explainRefusal(error: PosternError, address: string): CommandFailure {
   if (reason === null)
     return failure(
       exitCodes.unavailable,
-      `the service at ${address} does not answer: ${message}`,
+      `the service at ${address} does not answer: ${connectionFault(message)}`,
       'Check --address, that the service is running, and whether it wants TLS (--tls or --ca).',
     );
   if (reason === 'INVALID_CREDENTIALS')

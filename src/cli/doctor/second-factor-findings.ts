@@ -5,6 +5,7 @@ import type { Database } from '../../database/database.ts';
 import {
   countUsersWithoutFactor,
   listStoredPasskeys,
+  listRolesWithoutUser,
   listStoredTotps,
 } from '../../features/second-factors/stored-factor-queries.ts';
 import { PasskeyMacs } from '../../features/second-factors/passkeys/passkey-macs.ts';
@@ -50,33 +51,45 @@ async function policyFindings(
   { secondFactorRoles }: Settings,
   limitMs: number,
 ): Promise<Finding[]> {
-  const isOn = secondFactorRoles.includes(ADMIN_ROLE);
-  const roles = isOn ? secondFactorRoles : [ADMIN_ROLE, ...secondFactorRoles];
-  const { users, withoutFactor, emails } = await database.run(budgetOf(limitMs, Date.now()), (db) =>
-    countUsersWithoutFactor(db, roles, MAX_NAMED),
-  );
-  const more = withoutFactor > emails.length ? ` and ${withoutFactor - emails.length} more` : '';
   const warning = (message: string, advice: string): Finding => ({
     check: 'settings',
     verdict: 'warning',
     message,
     advice,
   });
-  if (users === 0) return [];
-  if (!isOn)
-    return [
+  const budget = () => budgetOf(limitMs, Date.now());
+  const findings: Finding[] = [];
+  if (
+    !secondFactorRoles.includes(ADMIN_ROLE) &&
+    (await database.run(budget(), (db) => countUsersWithoutFactor(db, [ADMIN_ROLE], 0))).users > 0
+  )
+    findings.push(
       warning(
         'administrators can log in with a password alone',
-        'Let each add a second factor (postern user enrol-totp), then set POSTERN_SECOND_FACTOR_ROLES=admin.',
+        `Let each add a second factor (postern user enrol-totp), then set POSTERN_SECOND_FACTOR_ROLES=${[ADMIN_ROLE, ...secondFactorRoles].join(',')}.`,
       ),
-    ];
-  if (withoutFactor === 0) return [];
-  return [
+    );
+  if (secondFactorRoles.length === 0) return findings;
+  const unused = await database.run(budget(), (db) => listRolesWithoutUser(db, secondFactorRoles));
+  if (unused.length > 0)
+    findings.push(
+      warning(
+        `no user has these roles of POSTERN_SECOND_FACTOR_ROLES: ${unused.join(', ')}`,
+        'Check their spelling: a misspelt role protects nothing.',
+      ),
+    );
+  const { withoutFactor, emails } = await database.run(budget(), (db) =>
+    countUsersWithoutFactor(db, secondFactorRoles, MAX_NAMED),
+  );
+  if (withoutFactor === 0) return findings;
+  const more = withoutFactor > emails.length ? ` and ${withoutFactor - emails.length} more` : '';
+  findings.push(
     warning(
       `users with a role of POSTERN_SECOND_FACTOR_ROLES who have no second factor: ${emails.join(', ')}${more}`,
       'Their tokens do not have the role. They can add a factor themselves, or you run: postern user enrol-totp --email E',
     ),
-  ];
+  );
+  return findings;
 }
 
 async function storedFactorFindings(

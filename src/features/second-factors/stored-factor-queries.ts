@@ -47,6 +47,16 @@ export async function listStoredPasskeys(
   }));
 }
 
+/** Those of the roles that no user has. */
+export async function listRolesWithoutUser(db: Knex, roles: readonly string[]): Promise<readonly string[]> {
+  const { rows } = await db.raw<{ rows: { role: string }[] }>(
+    `SELECT role FROM unnest(?::text[]) AS role
+     WHERE NOT EXISTS (SELECT FROM users WHERE roles @> ARRAY[role]) ORDER BY role`,
+    [[...roles]],
+  );
+  return rows.map(({ role }) => role);
+}
+
 /** How many enabled users have one of the roles, and the e-mail addresses of the first of them without a confirmed factor. */
 export async function countUsersWithoutFactor(
   db: Knex,

@@ -81,6 +81,24 @@ test('M58 doctor advises a policy once there are administrators, and then names 
   expect(more?.message).toMatch(/admin7@example\.com and 1 more$/);
 });
 
+test('M58 doctor names users without a factor for every role of the policy, and a role that nobody has', async () => {
+  const messages = async (roles: string) =>
+    (await findings({ POSTERN_SECOND_FACTOR_ROLES: roles })).map(({ message }) => message);
+  expect(await messages('operator,oprator')).toEqual([
+    'administrators can log in with a password alone',
+    'no user has these roles of POSTERN_SECOND_FACTOR_ROLES: oprator',
+    'users with a role of POSTERN_SECOND_FACTOR_ROLES who have no second factor: zoe@example.com',
+    expect.stringMatching(/^every second factor/),
+  ]);
+  await store.query(`UPDATE users SET roles = '{}' WHERE 'admin' = ANY(roles)`);
+  const withoutAdministrators = await messages('operator');
+  await store.query(`UPDATE users SET roles = '{admin}' WHERE email LIKE 'admin%'`);
+  expect(withoutAdministrators).toEqual([
+    'users with a role of POSTERN_SECOND_FACTOR_ROLES who have no second factor: zoe@example.com',
+    expect.stringMatching(/^every second factor/),
+  ]);
+});
+
 test('M59 doctor names a factor that a writer to the database has made, copied or altered, and it lets nobody in', async () => {
   const app = await enrol('admin3@example.com');
   await addUser(store, 'eve@example.com', password);

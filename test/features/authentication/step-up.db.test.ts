@@ -197,6 +197,8 @@ describe('M28 a user with a second factor', () => {
     const answer = await stepUp(tokens.access_token, { password });
     expect(verdictOf(answer)).toBe('SECOND_FACTOR_REQUIRED');
     expect(errorMetadata(answer)).toEqual({ factors: 'totp,recovery' });
+    // StepUp takes one proof: the advice does not ask for the password beside the code.
+    expect(answer.message).toMatch(/call again with a code or a passkey \(totp, recovery\)$/);
     while ((await failuresIn('login_throttle')) !== 0);
     const wrong = await stepUp(tokens.access_token, { password: 'wrong horse battery' });
     expect(verdictOf(wrong)).toBe('INVALID_CREDENTIALS');

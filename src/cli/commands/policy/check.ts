@@ -51,7 +51,7 @@ async function run(path: string, { descriptorSet = [], json }: Options): Promise
 
 function reportOf(policy: MethodPolicy, { unlisted, covered, unknown }: PolicyComparison): string[] {
   return [
-    `${policy.methods.size} rules; other methods ${policy.otherwise === null ? 'are refused' : "have the rule 'otherwise'"}`,
+    `${policy.methods.size} ${policy.methods.size === 1 ? 'rule' : 'rules'}; other methods ${policy.otherwise === null ? 'are refused' : "have the rule 'otherwise'"}`,
     ...unlisted.map((method) => `no rule: ${method}`),
     ...covered.map((method) => `by otherwise: ${method}`),
     ...unknown.map((method) => `no such method: ${method}`),

@@ -59,7 +59,7 @@ function describeTime(name: string, value: unknown, nowSeconds: number): string 
     exp: isPast ? 'expired' : 'expires',
     iat: isPast ? 'issued' : 'claims to be issued',
     nbf: isPast ? 'valid since' : 'valid from',
-    auth_time: 'logged in',
+    auth_time: 'authenticated',
   };
   if (!Object.hasOwn(verbs, name)) return null;
   const moment = new Date(value * 1000).toISOString().replace(/\.000Z$/, 'Z');

@@ -1,10 +1,15 @@
 import { Rejected } from '../../../domain/rejection.ts';
 import { withoutFinalLineEnds } from '../../../domain/decode-text.ts';
-import { confirmTotpForUser, enrolTotpForUser } from '../../../features/second-factors/totp/enrol-for-user.ts';
+import { PENDING_FACTOR } from '../../../features/second-factors/totp/confirm-factor.ts';
+import { isUuid } from '../../../domain/validation.ts';
+import {
+  confirmTotpForUser,
+  enrolTotpForUser,
+} from '../../../features/second-factors/totp/enrol-for-user.ts';
 import type { TotpEnrolment } from '../../../features/second-factors/totp/enrol-totp.ts';
 import type { UserRef } from '../../../features/users/user-ref.ts';
 import { commandCall, type CommandDefinition, operator } from '../../command.ts';
-import { CommandFailure } from '../../command-failure.ts';
+import { CommandFailure, wrongUse } from '../../command-failure.ts';
 import { exitCodes } from '../../exit-codes.ts';
 import { openTotp } from '../../open/open-totp.ts';
 import { printJson, printLines, printNotice } from '../../output.ts';
@@ -16,6 +21,7 @@ import { addUserOptions, type UserOptions, userRefOf } from './user-options.ts';
 const LIMIT_MS = 5_000;
 /** A typing error, or the clock of the phone; whoever needs more runs the command again. */
 const MAX_TRIES = 3;
+const WRONG_CODE = 'the code is wrong or too old; the factor is not confirmed';
 
 interface Options extends UserOptions {
   readonly name: string;
@@ -42,10 +48,19 @@ async function run({ name, confirm, json = false, ...options }: Options): Promis
   const user = userRefOf(options);
   const isTerminal = ownTerminal().input.isTTY === true;
   if (confirm !== undefined) {
+    // Before the code is asked for, which is used up soon.
+    if (!isUuid(confirm))
+      throw wrongUse(
+        '--confirm is not the id of a factor',
+        'Give the id that the command printed when it made the factor.',
+      );
     const code = isTerminal
       ? await askOnce()
       : withoutFinalLineEnds(await readText(process.stdin, 'the code'));
-    printConfirmed(await confirmFactor(user, confirm, code), json);
+    const confirmed = await confirmFactor(user, confirm, code).catch((error: unknown) => {
+      throw explained(error);
+    });
+    printConfirmed(confirmed, json);
     return;
   }
   const enrolment = await openTotp((tools) =>
@@ -58,20 +73,32 @@ async function run({ name, confirm, json = false, ...options }: Options): Promis
 function confirmFactor(user: UserRef, factorId: string, code: string) {
   return openTotp((tools) =>
     confirmTotpForUser(tools, { user, factorId, code, actor: operator }, commandCall(LIMIT_MS)),
-  ).catch((error: unknown) => {
-    throw isWrongCode(error) ? wrongCode() : error;
-  });
+  );
 }
 
 const isWrongCode = (error: unknown) =>
   error instanceof Rejected && error.rejection.kind === 'second-factor-invalid';
 
-function wrongCode(): CommandFailure {
-  return new CommandFailure(
-    exitCodes.refused,
-    'the code is wrong or too old; the factor is not confirmed',
-    'Check the clocks of the device and of this machine, and give the code that the app shows now.',
-  );
+const isNotPending = (error: unknown) =>
+  error instanceof Rejected &&
+  error.rejection.kind === 'not-found' &&
+  error.rejection.resource === PENDING_FACTOR;
+
+/** What `confirmFactor` threw, as a sentence for a person at a terminal. */
+function explained(error: unknown): unknown {
+  if (isWrongCode(error))
+    return new CommandFailure(
+      exitCodes.refused,
+      WRONG_CODE,
+      'Check the clocks of the device and of this machine, and give the code that the app shows now.',
+    );
+  if (isNotPending(error))
+    return new CommandFailure(
+      exitCodes.refused,
+      'the user has no such factor that waits for a code',
+      'It is confirmed already, has expired, or a later one replaced it. To make one, run the command without --confirm.',
+    );
+  return error;
 }
 
 async function confirmAtTerminal(
@@ -89,8 +116,8 @@ async function confirmAtTerminal(
         printConfirmed(await confirmFactor(user, factorId, code), false);
         return;
       } catch (error) {
-        if (!(error instanceof CommandFailure) || tries === MAX_TRIES) throw error;
-        printNotice(error.message);
+        if (!isWrongCode(error) || tries === MAX_TRIES) throw explained(error);
+        printNotice(WRONG_CODE);
       }
     }
   } finally {

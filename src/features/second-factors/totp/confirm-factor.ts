@@ -11,6 +11,9 @@ import { parsePresentedCode } from '../recovery-codes/recovery-code.ts';
 import { matchingStep } from './totp.ts';
 import type { TotpSecrets } from './totp-secrets.ts';
 
+/** The resource of a `not-found`. */
+export const PENDING_FACTOR = 'pending factor';
+
 export interface ConfirmTotpDependencies {
   readonly totpSecrets: TotpSecrets;
   /** Unix time, ms. */
@@ -58,7 +61,7 @@ export async function confirmPendingTotp(
   { userId, factorId: id, code }: FactorConfirmation & { readonly userId: string },
 ): Promise<Factor> {
   const pending = await findPendingTotp(trx, { userId, id });
-  if (pending === null) throw new Rejected({ kind: 'not-found', resource: 'pending factor' });
+  if (pending === null) throw new Rejected({ kind: 'not-found', resource: PENDING_FACTOR });
   const secret = totpSecrets.open({ id, userId }, pending.sealedSecret);
   if ('fault' in secret) throw invalid('unreadable', userId);
   const presented = parsePresentedCode(code);
