@@ -115,6 +115,13 @@ const MAX_UINT32 = 2 ** 32 - 1;
 const NOT_EXECUTED = new Set(['SERVER_OVERLOADED', 'SHUTTING_DOWN', 'TRUST_STALE']);
 
 /**
+ * A service that knows the requirement accepts no token without the claim that is required. One of a release before second
+ * factors ignores both fields, and reads neither claim.
+ */
+const REQUIREMENT_IGNORED =
+  'the service accepted the token without checking minAcr and maxAuthAgeSeconds: upgrade it, or the sidecar, to a release with second factors';
+
+/**
  * A client of the service at `address`. It connects on first use, and reconnects when the connection is lost.
  *
  * @throws TypeError for invalid options, and for plaintext to another machine without `insecure`; Error when the TLS files
@@ -195,11 +202,16 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
         ...(minAcr !== undefined && { minAcr }),
         ...(maxAuthAgeSeconds !== undefined && { maxAuthAgeSeconds }),
       });
-      return retryAlways(
+      const verified = await retryAlways(
         stub.verifyToken.bind(stub),
         { accessToken, audience, minAcr: minAcr ?? '', maxAuthAge: maxAuthAgeSeconds, clientAddress: '' },
         settings,
       );
+      const isIgnored =
+        (minAcr !== undefined && verified.acr === '') ||
+        (maxAuthAgeSeconds !== undefined && verified.authenticatedAt === undefined);
+      if (isIgnored) throw new PosternError(REQUIREMENT_IGNORED, { code: status.UNIMPLEMENTED });
+      return verified;
     },
     async refreshToken(refreshToken, settings) {
       if (typeof refreshToken !== 'string')

@@ -41,6 +41,7 @@ import { AuditWriter } from '../features/audit/audit-writer.ts';
 import { migrate, requireSchema } from '../database/migrate.ts';
 import { Database } from '../database/database.ts';
 import { openDatabase } from '../database/open-database.ts';
+import { requirePrivileges } from '../database/service-role.ts';
 import { RevocationFeed } from '../features/revocations/revocation-feed.ts';
 import { messageOf } from '../database/pg-errors.ts';
 import { ChangeListener, NOTIFIES_AFTER_COMMIT } from '../database/change-listener.ts';
@@ -156,6 +157,7 @@ export async function startService(
         const applied = settings.migrate === 'auto' ? await migrate(database) : [];
         if (settings.migrate === 'off') await requireSchema(database, { allowNewer: false });
         if (applied.length > 0) log.info({ migrations: applied }, 'migrated');
+        await requirePrivileges(database);
         await rootKey.prepare(database, masterKeys);
         await keys.prepare();
         // Before the first keys: a token for an added audience would be refused for good.

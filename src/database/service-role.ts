@@ -118,6 +118,26 @@ export async function missingPrivileges(db: Pick<Knex, 'raw'>): Promise<{ role: 
   return rows[0] ?? { role: '', missing: [] };
 }
 
+/** @throws PrivilegesMissing when the role of this connection lacks a privilege */
+export async function requirePrivileges(database: Database): Promise<void> {
+  const { role, missing } = await database.unlimited(missingPrivileges);
+  if (missing.length > 0) throw new PrivilegesMissing(role, missing);
+}
+
+/**
+ * The service's role lacks privileges, as after a migration without new grants. Without this check at the start, calls would
+ * fail one by one while the service reports that it is ready.
+ */
+export class PrivilegesMissing extends Error {
+  /** insufficient_privilege: the same fault as a statement that the server refuses. */
+  readonly code = '42501';
+
+  constructor(role: string, missing: readonly string[]) {
+    super(`the database role ${role} lacks ${missing.join(', ')}`);
+    this.name = 'PrivilegesMissing';
+  }
+}
+
 export type TablePrivilege = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE';
 
 const READ = ['SELECT'] as const;

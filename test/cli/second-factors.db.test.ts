@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto';
+
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { account, verdictOf } from '../support/account.ts';
@@ -239,4 +241,18 @@ test('M63 a restored backup has no recovery codes', async () => {
   expect(users_without_recovery_codes).toBeGreaterThanOrEqual(1);
   expect(await database.query('SELECT 1 FROM recovery_codes')).toEqual([]);
   expect(await database.query('SELECT 1 FROM factors WHERE user_id = $1', [id])).toHaveLength(1);
+});
+
+test('M63 nor one of a service that signs with a shared secret', async () => {
+  await enrolled('shared@example.com');
+  const environment = {
+    DATABASE_URL: database.url,
+    POSTERN_MASTER_KEY: masterKey,
+    POSTERN_ALGORITHM: 'HS256',
+    POSTERN_SECRET: randomBytes(32).toString('hex'),
+  };
+  const { exitCode, stdout } = await runHere(['session', 'end-all', '--after-restore'], { environment });
+  expect(exitCode).toBe(0);
+  expect(stdout).toMatch(/change POSTERN_SECRET as well\n[^]*deleted the recovery codes of [1-9]/);
+  expect(await database.query('SELECT 1 FROM recovery_codes')).toEqual([]);
 });

@@ -3,9 +3,11 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 
+import { exitCodes } from '../../src/cli/exit-codes.ts';
+import { explainFailure } from '../../src/cli/explain-failure.ts';
 import { migrate } from '../../src/database/migrate.ts';
 import { migrations } from '../../src/database/migrations/migrations.ts';
-import { tableGrants } from '../../src/database/service-role.ts';
+import { grantServiceRole, tableGrants } from '../../src/database/service-role.ts';
 import { account, verdictOf } from '../support/account.ts';
 import { openAdminFixture } from '../support/admin-fixture.ts';
 import { serviceToken } from '../support/callers.ts';
@@ -141,5 +143,25 @@ test('D15 until the grants are repeated, the release before changes and deletes 
   const revoked = await store.query('SELECT id FROM revocations WHERE id = ANY ($1)', [[userId, accountId]]);
   expect(revoked).toHaveLength(2);
   await client.end();
+  await store.drop();
+});
+
+test('D16 a service whose role lacks the grants of a migration does not start, and says what to run', async () => {
+  const store = await createTestDatabase();
+  const { name, url } = await createRole(store);
+  await grantServiceRole(store.database, name);
+  await store.query(`REVOKE ALL ON factors, recovery_codes, code_failures FROM ${name}`);
+  const start = () => startTestService({ DATABASE_URL: url, POSTERN_MIGRATE: 'off' }, store);
+  const error = await start().then(
+    (started) => started.stop(),
+    (thrown: unknown) => thrown,
+  );
+  const { exitCode, lines } = explainFailure(error);
+  expect(exitCode).toBe(exitCodes.settings);
+  expect(lines.join('\n')).toContain(`${name} lacks SELECT on factors, `);
+  expect(lines.join('\n')).toContain('postern migrate --grant-to ROLE');
+
+  await grantServiceRole(store.database, name);
+  await (await start()).stop();
   await store.drop();
 });

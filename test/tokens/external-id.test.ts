@@ -1,25 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 
-import { importSharedSecret } from '../../src/tokens/issue/shared-secret-key.ts';
-import type { PublicJwk } from '../../src/tokens/verify/verification-key.ts';
 import { decode, forge, Specimen, type TokenMode } from '../security/forge.ts';
-import { sharedSecret, verifierUnderTest, type VerifierUnderTest } from '../security/verifier-under-test.ts';
-import * as before from './release-before/token-verifier.mjs';
+import { verifierUnderTest } from '../security/verifier-under-test.ts';
+import { verifierBefore } from './release-before/verifier-before.ts';
 
 const modes: readonly TokenMode[] = ['ES256', 'RS256', 'EdDSA', 'HS256'];
 const claimsOf = (token: string) => JSON.parse(decode(token.split('.')[1] ?? '')) as Record<string, unknown>;
-
-/** A verifier of the release before, which trusts the keys and knows the clock of the one of now. */
-async function verifierBefore({ mode, keys, policy, clock }: VerifierUnderTest) {
-  const { keys: jwks } = JSON.parse(keys.ring.jwks.json) as { keys: PublicJwk[] };
-  const ring = before.createKeyRing(await Promise.all(jwks.map((jwk) => before.importVerificationKey(jwk))));
-  return new before.TokenVerifier({
-    trust: { keys: () => ring, isRevoked: () => false },
-    policy: () => policy,
-    sharedSecret: mode === 'HS256' ? importSharedSecret(sharedSecret) : null,
-    nowMs: () => clock.seconds * 1000,
-  });
-}
 
 describe.each(modes)('the id of another program in a token, %s', (mode) => {
   test('T26 is the claim external_id, and what was signed is what is read', async () => {

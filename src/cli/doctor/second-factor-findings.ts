@@ -100,23 +100,34 @@ async function storedFactorFindings(
   const budget = () => budgetOf(limitMs, Date.now());
   const totps = await readAllPages((page) => database.run(budget(), (db) => listStoredTotps(db, page)));
   const passkeys = await readAllPages((page) => database.run(budget(), (db) => listStoredPasskeys(db, page)));
-  if (totps.length + passkeys.length === 0) return [];
+  const stored = totps.length + passkeys.length;
+  if (stored === 0) return [];
   const root = await existingRootKey(database, settings, budget());
-  if (root === null) return [];
+  if (root === null) return [unreadableFactors(stored, 'the root key is missing')];
   const secrets = new TotpSecrets(() => root.derive('totp'));
   const macs = new PasskeyMacs(() => root.derive('factor'));
   const altered = [
     ...totps.filter((totp) => 'fault' in secrets.open(totp, totp.sealedSecret)),
     ...passkeys.filter((passkey) => !macs.isRight(passkey)),
   ];
+  // One finding: a service that started without its root key has made another one.
+  if (altered.length === stored && stored > 1)
+    return [unreadableFactors(stored, 'the root key is probably another one')];
   if (altered.length > 0) return altered.map(({ id, userId }) => alteredFactor(id, userId));
   return [
-    {
-      check: 'keys',
-      verdict: 'ok',
-      message: `every second factor is as Postern stored it (${totps.length + passkeys.length})`,
-    },
+    { check: 'keys', verdict: 'ok', message: `every second factor is as Postern stored it (${stored})` },
   ];
+}
+
+function unreadableFactors(stored: number, cause: string): Finding {
+  return {
+    check: 'keys',
+    verdict: 'fault',
+    message: `none of the second factors (${stored}) can be read: ${cause}`,
+    advice:
+      'Stop every instance and restore the table refresh_root from a backup. Without one, reset the factors of each user: postern user reset-factors --email E',
+    exitCode: exitCodes.refused,
+  };
 }
 
 function alteredFactor(id: string, userId: string): Finding {

@@ -17,8 +17,8 @@ import { type KeyMaking, newSealedKey } from '../signing-keys/advance-signing-ke
 /**
  * Ends all sessions of all users and revokes their access tokens.
  *
- * @param input.replaceKeys for a database that was restored from a backup (D18): also revokes all signing keys and
- *   creates a new one, because access tokens may exist that the backup does not know; deletes pending password
+ * @param input.restored for a database that was restored from a backup (D18): also revokes all signing keys and
+ *   creates a new one, unless `keys` is null as with a shared secret, because access tokens may exist that the backup does not know; deletes pending password
  *   resets and recovery codes and revokes all API keys, because they may have been used or revoked since the backup; and
  *   ends the trust in outside identities. Null to keep all.
  * @returns how many sessions ended, the kid of the new signing key, how many users lost their recovery codes, and what was
@@ -26,7 +26,7 @@ import { type KeyMaking, newSealedKey } from '../signing-keys/advance-signing-ke
  */
 export async function endAllSessions(
   { database }: { readonly database: Database },
-  { replaceKeys, ...auditedBy }: { readonly replaceKeys: KeyMaking | null } & AuditedBy,
+  { restored, ...auditedBy }: { readonly restored: { readonly keys: KeyMaking | null } | null } & AuditedBy,
 ): Promise<{
   sessions: number;
   active: string | null;
@@ -39,7 +39,7 @@ export async function endAllSessions(
     const ended = await endSessions(trx, 'all', 'administrator');
     await audit(trx, auditedBy, { action: 'session.revoke', details: { sessions: ended.length, all: true } });
     const sessions = ended.length;
-    if (replaceKeys === null)
+    if (restored === null)
       return { sessions, active: null, apiKeys: 0, usersWithoutRecoveryCodes: 0, endedTrust: null };
     await deleteAllPasswordResets(trx);
     const { ids } = await revokeApiKeyRows(trx, 'all');
@@ -47,7 +47,7 @@ export async function endAllSessions(
     const users = await deleteAllRecoveryCodes(trx);
     await audit(trx, auditedBy, { action: 'recovery-codes.replace', details: { users, all: true } });
     const endedTrust = await endOutsideTrust(trx, auditedBy);
-    const active = await replaceSigningKeys(trx, replaceKeys, auditedBy);
+    const active = restored.keys && (await replaceSigningKeys(trx, restored.keys, auditedBy));
     return { sessions, apiKeys: ids.length, active, usersWithoutRecoveryCodes: users, endedTrust };
   });
 }

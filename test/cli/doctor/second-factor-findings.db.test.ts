@@ -4,6 +4,7 @@ import { Client } from 'pg';
 import { passkeyFinding, secondFactorFindings } from '../../../src/cli/doctor/second-factor-findings.ts';
 import { loadSettings } from '../../../src/config/load-settings.ts';
 import { totpCode, totpStep } from '../../../src/features/second-factors/totp/totp.ts';
+import { RootKey } from '../../../src/features/root-key/root-key.ts';
 import { masterKeyOf, seal } from '../../../src/crypto/sealed-envelope.ts';
 import { AuthenticatorApp } from '../../support/authenticator-app.ts';
 import { runHere } from '../../support/run-here.ts';
@@ -170,4 +171,14 @@ test('doctor changes nothing where there is no root key yet', async () => {
   } finally {
     await empty.drop();
   }
+});
+
+test('M59 doctor says that no factor can be read when the root key is missing or another one', async () => {
+  const faults = async () => (await findings()).filter(({ verdict }) => verdict === 'fault');
+  const message = (cause: string) => expect.stringMatching(`^none of the second factors .*: ${cause}$`);
+  await store.query('DELETE FROM refresh_root');
+  expect(await faults()).toMatchObject([{ message: message('the root key is missing'), exitCode: 5 }]);
+  expect(await store.query('SELECT 1 FROM refresh_root')).toEqual([]);
+  await new RootKey().prepare(store.database, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
+  expect(await faults()).toMatchObject([{ message: message('the root key is probably another one') }]);
 });

@@ -390,7 +390,7 @@ test('Q13 after a restore no key of the backup is accepted', async () => {
   const masterKeys = [masterKeyOf(Buffer.from(masterKey, 'base64'))] as const;
   await endAllSessions(
     { database: database.database },
-    { replaceKeys: { policy: keyPolicy, masterKeys }, ...auditedBy },
+    { restored: { keys: { policy: keyPolicy, masterKeys } }, ...auditedBy },
   );
   for (const at of [service, second]) await becomes('API_KEY_INVALID', secret, at);
 });

@@ -168,7 +168,7 @@ describe('K08 every operation that seals a key uses the master key that seals th
       (masterKeys) =>
         endAllSessions(
           { database: store.database },
-          { replaceKeys: { policy: keyPolicy, masterKeys }, ...by },
+          { restored: { keys: { policy: keyPolicy, masterKeys } }, ...by },
         ),
     ],
     [

@@ -4,7 +4,7 @@ import { type CommandDefinition, operator } from '../../command.ts';
 import { printJson, printLines } from '../../output.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 import { bindingDocument } from '../service/bind.ts';
-import { openSigningKeys } from '../../open/open-signing-keys.ts';
+import { openWithSigningKeys } from '../../open/open-signing-keys.ts';
 
 const origin = { actor: operator, origin: ownOrigin };
 
@@ -23,11 +23,11 @@ export const sessionEndAll: CommandDefinition = (command) => {
     .option('--json', 'print JSON')
     .action(async ({ afterRestore, json }: Options) => {
       const result = afterRestore
-        ? await openSigningKeys(({ database, policy, masterKeys }) =>
-            endAllSessions({ database }, { replaceKeys: { policy, masterKeys }, ...origin }),
+        ? await openWithSigningKeys((database, keys) =>
+            endAllSessions({ database }, { restored: { keys }, ...origin }),
           )
         : await openDatabaseFor({ schema: true }, (database) =>
-            endAllSessions({ database }, { replaceKeys: null, ...origin }),
+            endAllSessions({ database }, { restored: null, ...origin }),
           );
       const { endedTrust, apiKeys, usersWithoutRecoveryCodes, ...counts } = result;
       const { issuers = [], certificateBindings = [] } = endedTrust ?? {};
@@ -45,9 +45,11 @@ export const sessionEndAll: CommandDefinition = (command) => {
         printLines([
           `ended ${result.sessions} ${result.sessions === 1 ? 'session' : 'sessions'}; every user has to log in again`,
         ]);
-        if (result.active !== null)
+        if (endedTrust !== null)
           printLines([
-            `revoked the signing keys; ${result.active} signs now`,
+            result.active === null
+              ? 'there are no signing keys with POSTERN_ALGORITHM=HS256; change POSTERN_SECRET as well'
+              : `revoked the signing keys; ${result.active} signs now`,
             `revoked ${apiKeys} API ${apiKeys === 1 ? 'key' : 'keys'}`,
             `deleted the recovery codes of ${usersWithoutRecoveryCodes} ${usersWithoutRecoveryCodes === 1 ? 'user' : 'users'}, who can get new ones with ReplaceRecoveryCodes`,
           ]);

@@ -1,0 +1,4 @@
+export function routePolicy(
+  extensions: Readonly<Record<string, string>>,
+  audiences: readonly string[] | null,
+): { readonly rolesAny: readonly string[]; readonly rolesAll: readonly string[] };
