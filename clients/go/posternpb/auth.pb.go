@@ -2453,7 +2453,8 @@ type VerifyTokenRequest struct {
 	// configured one.
 	Audience string `protobuf:"bytes,2,opt,name=audience,proto3" json:"audience,omitempty"`
 	// The level that the session of the token must have: `aal1`, `aal2`, or empty for any.
-	// The highest of what the caller and its configuration require counts.
+	// A release before second factors ignores this field and the next: its answer has
+	// neither `acr` nor `authenticated_at`.
 	MinAcr string `protobuf:"bytes,3,opt,name=min_acr,json=minAcr,proto3" json:"min_acr,omitempty"`
 	// How many seconds ago the user must have proven who they are at most. Absent for any
 	// time. An API key and a token of a service account have no such proof.

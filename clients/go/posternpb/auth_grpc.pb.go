@@ -197,7 +197,7 @@ type AuthServiceClient interface {
 	StepUp(ctx context.Context, in *StepUpRequest, opts ...grpc.CallOption) (*TokenSet, error)
 	// Makes a TOTP secret (RFC 6238) for an authenticator app of the calling user. It
 	// counts as a factor once ConfirmFactor got a code of it, which must happen within
-	// ten minutes.
+	// ten minutes. It replaces one that still waits.
 	//
 	// Like every call that changes factors, it needs a fresh token: its session was
 	// proven within the last five minutes and, if the user has a factor already, has
@@ -225,7 +225,7 @@ type AuthServiceClient interface {
 	// Refused as BeginPasskeyRegistration; UNAUTHENTICATED PASSKEY_INVALID.
 	FinishPasskeyRegistration(ctx context.Context, in *FinishPasskeyRegistrationRequest, opts ...grpc.CallOption) (*FactorConfirmed, error)
 	// Returns what a browser needs to ask for a passkey: for LoginWithPasskey, Login or
-	// StepUp. It is the same for everybody, so that it tells nobody who has an account.
+	// StepUp. It names no user and no passkey, so that it tells nobody who has an account.
 	//
 	// FAILED_PRECONDITION PASSKEYS_DISABLED.
 	BeginPasskeyLogin(ctx context.Context, in *BeginPasskeyLoginRequest, opts ...grpc.CallOption) (*PasskeyChallenge, error)
@@ -650,7 +650,7 @@ type AuthServiceServer interface {
 	StepUp(context.Context, *StepUpRequest) (*TokenSet, error)
 	// Makes a TOTP secret (RFC 6238) for an authenticator app of the calling user. It
 	// counts as a factor once ConfirmFactor got a code of it, which must happen within
-	// ten minutes.
+	// ten minutes. It replaces one that still waits.
 	//
 	// Like every call that changes factors, it needs a fresh token: its session was
 	// proven within the last five minutes and, if the user has a factor already, has
@@ -678,7 +678,7 @@ type AuthServiceServer interface {
 	// Refused as BeginPasskeyRegistration; UNAUTHENTICATED PASSKEY_INVALID.
 	FinishPasskeyRegistration(context.Context, *FinishPasskeyRegistrationRequest) (*FactorConfirmed, error)
 	// Returns what a browser needs to ask for a passkey: for LoginWithPasskey, Login or
-	// StepUp. It is the same for everybody, so that it tells nobody who has an account.
+	// StepUp. It names no user and no passkey, so that it tells nobody who has an account.
 	//
 	// FAILED_PRECONDITION PASSKEYS_DISABLED.
 	BeginPasskeyLogin(context.Context, *BeginPasskeyLoginRequest) (*PasskeyChallenge, error)

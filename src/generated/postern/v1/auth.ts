@@ -565,7 +565,8 @@ export interface VerifyTokenRequest {
   audience: string;
   /**
    * The level that the session of the token must have: `aal1`, `aal2`, or empty for any.
-   * The highest of what the caller and its configuration require counts.
+   * A release before second factors ignores this field and the next: its answer has
+   * neither `acr` nor `authenticated_at`.
    */
   minAcr: string;
   /**
@@ -3782,7 +3783,7 @@ export const AuthServiceService = {
   /**
    * Makes a TOTP secret (RFC 6238) for an authenticator app of the calling user. It
    * counts as a factor once ConfirmFactor got a code of it, which must happen within
-   * ten minutes.
+   * ten minutes. It replaces one that still waits.
    *
    * Like every call that changes factors, it needs a fresh token: its session was
    * proven within the last five minutes and, if the user has a factor already, has
@@ -3854,7 +3855,7 @@ export const AuthServiceService = {
   },
   /**
    * Returns what a browser needs to ask for a passkey: for LoginWithPasskey, Login or
-   * StepUp. It is the same for everybody, so that it tells nobody who has an account.
+   * StepUp. It names no user and no passkey, so that it tells nobody who has an account.
    *
    * FAILED_PRECONDITION PASSKEYS_DISABLED.
    */
@@ -4120,7 +4121,7 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
   /**
    * Makes a TOTP secret (RFC 6238) for an authenticator app of the calling user. It
    * counts as a factor once ConfirmFactor got a code of it, which must happen within
-   * ten minutes.
+   * ten minutes. It replaces one that still waits.
    *
    * Like every call that changes factors, it needs a fresh token: its session was
    * proven within the last five minutes and, if the user has a factor already, has
@@ -4156,7 +4157,7 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
   finishPasskeyRegistration: handleUnaryCall<FinishPasskeyRegistrationRequest, FactorConfirmed>;
   /**
    * Returns what a browser needs to ask for a passkey: for LoginWithPasskey, Login or
-   * StepUp. It is the same for everybody, so that it tells nobody who has an account.
+   * StepUp. It names no user and no passkey, so that it tells nobody who has an account.
    *
    * FAILED_PRECONDITION PASSKEYS_DISABLED.
    */
@@ -4546,7 +4547,7 @@ export interface AuthServiceClient extends Client {
   /**
    * Makes a TOTP secret (RFC 6238) for an authenticator app of the calling user. It
    * counts as a factor once ConfirmFactor got a code of it, which must happen within
-   * ten minutes.
+   * ten minutes. It replaces one that still waits.
    *
    * Like every call that changes factors, it needs a fresh token: its session was
    * proven within the last five minutes and, if the user has a factor already, has
@@ -4638,7 +4639,7 @@ export interface AuthServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Returns what a browser needs to ask for a passkey: for LoginWithPasskey, Login or
-   * StepUp. It is the same for everybody, so that it tells nobody who has an account.
+   * StepUp. It names no user and no passkey, so that it tells nobody who has an account.
    *
    * FAILED_PRECONDITION PASSKEYS_DISABLED.
    */
