@@ -11,6 +11,7 @@ import { normalisePassword, passwordToCheckAtLogin } from '../../passwords/passw
 import { Rejected } from '../../domain/rejection.ts';
 import type { Transaction } from '../../database/database.ts';
 import { deletePasswordReset } from '../users/password-reset-queries.ts';
+import { sessionEnded } from '../sessions/session-ended.ts';
 import { endSessions, findSession } from '../sessions/session-queries.ts';
 import { findLoginRecordById, setPasswordHash } from '../users/user-queries.ts';
 import type { IssuedTokens } from '../sessions/access-token-issuer.ts';
@@ -44,8 +45,8 @@ const rules: FieldRules<PasswordChange> = {
  * opens a new session for the audience of the token, in one transaction (L16). A stolen access token alone does not
  * suffice. Wrong passwords count in the login throttle. A user with a second factor needs a token of level `aal2`.
  *
- * @throws Rejected `field-invalid`, `invalid-credentials`, `step-up-required`, `password-policy`, `token-refused` (the session has ended),
- *   `login-rate-limited`, `store-unavailable`, `server-overloaded`, `conflict`, `trust-stale` (there is no signing key;
+ * @throws Rejected `field-invalid`, `invalid-credentials`, `step-up-required`, `password-policy`, `token-refused` (the session has
+ *   ended), `login-rate-limited`, `store-unavailable`, `server-overloaded`, `conflict`, `trust-stale` (there is no signing key;
  *   nothing was changed)
  */
 export async function changePassword(
@@ -108,9 +109,5 @@ async function validateAndHash(
 async function requireLiveSession(trx: Transaction, sessionId: string | null): Promise<void> {
   // A token that another program signed with the shared secret may name a session that is not in the table.
   const session = sessionId !== null && isUuid(sessionId) ? await findSession(trx, sessionId) : null;
-  if (!session?.ended) return;
-  throw new Rejected({
-    kind: 'token-refused',
-    refusal: { reason: 'TOKEN_REVOKED', detail: 'the session of the token has ended' },
-  });
+  if (session?.ended === true) throw sessionEnded();
 }
