@@ -1,6 +1,9 @@
 import { Rejected } from '../../../domain/rejection.ts';
 import { withoutFinalLineEnds } from '../../../domain/decode-text.ts';
-import { confirmTotpForUser, enrolTotpForUser } from '../../../features/second-factors/totp/enrol-for-user.ts';
+import {
+  confirmTotpForUser,
+  enrolTotpForUser,
+} from '../../../features/second-factors/totp/enrol-for-user.ts';
 import type { TotpEnrolment } from '../../../features/second-factors/totp/enrol-totp.ts';
 import type { UserRef } from '../../../features/users/user-ref.ts';
 import { commandCall, type CommandDefinition, operator } from '../../command.ts';
