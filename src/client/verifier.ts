@@ -76,8 +76,9 @@ export interface VerifierState {
 export interface Verifier {
   /**
    * The claims of a valid token, or of an API key with its rights; without a promise if the token or the key is cached.
-   * The service is asked once for each key. Throws, or rejects with, a `PosternError`: UNAUTHENTICATED with a TOKEN_ reason
-   * API_KEY_INVALID or STEP_UP_REQUIRED, PERMISSION_DENIED ROLE_MISSING or ACTOR_NOT_ALLOWED, UNAVAILABLE TRUST_STALE. `await` handles both.
+   * The service is asked once for each key. Throws, or rejects with, a `PosternError`: UNAUTHENTICATED with a TOKEN_ reason,
+   * API_KEY_INVALID or STEP_UP_REQUIRED, PERMISSION_DENIED ROLE_MISSING or ACTOR_NOT_ALLOWED, UNAVAILABLE TRUST_STALE. `await` handles
+   * both.
    *
    * @throws TypeError for a token that is no string, and for invalid options, such as a misspelt member
    */

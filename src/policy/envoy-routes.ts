@@ -1,18 +1,8 @@
 import { percentEncoded } from '../domain/percent-encoding.ts';
+import { identityHeaders } from './identity-headers.ts';
 import type { MethodPolicy, MethodRule } from './method-policy.ts';
 
-/** The identity headers of Check, which a route without a check must remove: a client could set them itself. */
-const IDENTITY_HEADERS = [
-  'x-postern-subject',
-  'x-postern-subject-name',
-  'x-postern-actor',
-  'x-postern-session',
-  'x-postern-roles',
-  'x-postern-external-id',
-  'x-postern-acr',
-  'x-postern-auth-time',
-];
-
+const IDENTITY_HEADERS = Object.values(identityHeaders);
 const EXT_AUTHZ = 'envoy.filters.http.ext_authz';
 const PER_ROUTE = 'type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute';
 

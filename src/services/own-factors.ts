@@ -1,6 +1,9 @@
 import type { AuthServiceService } from '../generated/postern/v1/auth.ts';
 import type { AddFactorDependencies } from '../features/second-factors/add-factor.ts';
-import { confirmFactor, type ConfirmTotpDependencies } from '../features/second-factors/totp/confirm-factor.ts';
+import {
+  confirmFactor,
+  type ConfirmTotpDependencies,
+} from '../features/second-factors/totp/confirm-factor.ts';
 import { deleteFactor } from '../features/second-factors/delete-factor.ts';
 import { enrolTotp, type EnrolTotpDependencies } from '../features/second-factors/totp/enrol-totp.ts';
 import { listFactors } from '../features/second-factors/list-factors.ts';
@@ -10,9 +13,7 @@ import type { ServiceHandlers } from '../rpc/handlers.ts';
 import { factorConfirmedMessage, factorListMessage, totpEnrolmentMessage } from './factor-messages.ts';
 
 export interface OwnFactorDependencies
-  extends AddFactorDependencies, ConfirmTotpDependencies, EnrolTotpDependencies {
-  readonly nowMs: () => number;
-}
+  extends AddFactorDependencies, ConfirmTotpDependencies, EnrolTotpDependencies {}
 
 /** The RPCs about the calling user's own second factors, those about passkeys excepted. */
 export function ownFactors(

@@ -1,9 +1,8 @@
-import type { AuthServiceService, PasskeyChallenge } from '../generated/postern/v1/auth.ts';
+import type { AuthServiceService } from '../generated/postern/v1/auth.ts';
 import {
   loginWithPasskey,
   type PasskeyLoginDependencies,
 } from '../features/authentication/login-with-passkey.ts';
-import type { BegunPasskey } from '../features/second-factors/passkeys/passkeys.ts';
 import {
   beginPasskeyRegistration,
   finishPasskeyRegistration,
@@ -26,20 +25,16 @@ export function passkeys(
   'beginPasskeyRegistration' | 'finishPasskeyRegistration' | 'beginPasskeyLogin' | 'loginWithPasskey'
 > {
   return {
-    beginPasskeyRegistration: async (_request, call) =>
-      challengeMessage(await beginPasskeyRegistration(dependencies, { caller: callerOf(call) }, call)),
+    beginPasskeyRegistration: (_request, call) =>
+      beginPasskeyRegistration(dependencies, { caller: callerOf(call) }, call),
     finishPasskeyRegistration: async ({ challengeToken, credentialJson, name }, call) => {
       const answer = { challengeToken, credentialJson, name, caller: callerOf(call) };
       return factorConfirmedMessage(await finishPasskeyRegistration(dependencies, answer, call));
     },
-    beginPasskeyLogin: () => challengeMessage(dependencies.passkeys.beginLogin()),
+    beginPasskeyLogin: () => dependencies.passkeys.beginLogin(),
     loginWithPasskey: async ({ challengeToken, credentialJson, audience, client }, call) => {
       const input = { challengeToken, credentialJson, audience, client };
       return tokenSet(await loginWithPasskey(dependencies, input, call));
     },
   };
-}
-
-function challengeMessage({ optionsJson, challengeToken, expiresAt }: BegunPasskey): PasskeyChallenge {
-  return { optionsJson, challengeToken, expiresAt };
 }

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { account } from '../support/account.ts';
-import { AuthenticatorApp } from '../support/authenticator-app.ts';
+import { totpOf, wrongTotpOf } from '../support/second-factors.ts';
 import { runHere } from '../support/run-here.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
@@ -13,7 +13,7 @@ import { until } from '../support/wait-for.ts';
 const password = 'correct horse battery';
 let database: TestDatabase;
 let service: TestService;
-let app: AuthenticatorApp;
+let secret: string;
 let recoveryCodes: string[];
 beforeAll(async () => {
   database = await createTestDatabase();
@@ -42,10 +42,9 @@ test('M60 enrolment at a terminal shows a QR code and the secret, asks again for
     environment: { DATABASE_URL: database.url, POSTERN_MASTER_KEY: masterKey },
     async *typed(shown) {
       await until(() => shown().includes('Code that the app shows: '), 'the code is asked for');
-      const [secret = ''] = /^[A-Z2-7]{32}$/m.exec(shown()) ?? [];
-      app = new AuthenticatorApp(secret);
-      yield `${app.old()}\r`;
-      yield `${app.codes().present}\r`;
+      [secret = ''] = /^[A-Z2-7]{32}$/m.exec(shown()) ?? [];
+      yield `${wrongTotpOf(secret)}\r`;
+      yield `${totpOf(secret)}\r`;
     },
   });
   expect(exitCode).toBe(0);
@@ -69,7 +68,9 @@ test('M61 at a terminal login asks for e-mail, password and a code, and prints t
   });
   expect(await verdictOf(ann.stdout)).toBe('OK');
 
-  const bob = await login(['--email', 'bob@example.com'], { typed: () => lines(password, app.codes().next) });
+  const bob = await login(['--email', 'bob@example.com'], {
+    typed: () => lines(password, totpOf(secret, 1)),
+  });
   expect(bob.stderr).toBe('Password: \nCode of the authenticator app, or a recovery code: \n');
   expect(await verdictOf(bob.stdout)).toBe('OK');
   const { stdout } = await runHere(['token', 'inspect', '-', '--json'], { stdin: bob.stdout });

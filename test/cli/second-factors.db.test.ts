@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { account, verdictOf } from '../support/account.ts';
-import { AuthenticatorApp } from '../support/authenticator-app.ts';
+import { totpOf, wrongTotpOf } from '../support/second-factors.ts';
 import { runHere } from '../support/run-here.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, type Message, startTestService, type TestService } from '../support/test-service.ts';
@@ -54,12 +54,12 @@ const named = (email: string) => ['--email', email];
 async function enrolled(email: string) {
   const id = await service.addUser(email, password, ['reader']);
   const enrolment = await json<Enrolment>(['user', 'enrol-totp', ...named(email), '--name', 'phone']);
-  const app = new AuthenticatorApp(enrolment.secret);
+  const { secret } = enrolment;
   const confirmed = await json<Confirmation>(
     ['user', 'enrol-totp', ...named(email), '--confirm', enrolment.factor_id],
-    `${app.codes().present}\n`,
+    `${totpOf(secret)}\n`,
   );
-  return { id, app, enrolment, ...confirmed };
+  return { id, secret, enrolment, ...confirmed };
 }
 
 test('M56 an operator enrols a user, whose sessions end, and the user logs in with codes of the app', async () => {
@@ -71,12 +71,12 @@ test('M56 an operator enrols a user, whose sessions end, and the user logs in wi
   // A pending factor is none.
   expect(verdictOf(await login('ann@example.com'))).toBe('OK');
 
-  const app = new AuthenticatorApp(enrolment.secret);
+  const { secret } = enrolment;
   const confirm = ['user', 'enrol-totp', ...named('ann@example.com'), '--confirm', enrolment.factor_id];
-  const wrong = await postern(confirm, app.old());
+  const wrong = await postern(confirm, wrongTotpOf(secret));
   expect(wrong).toMatchObject({ exitCode: 5, stdout: '' });
   expect(wrong.stderr).toMatch(/^postern: the code is wrong or too old; the factor is not confirmed\n/);
-  const { recovery_codes, ended_sessions } = await json<Confirmation>(confirm, app.codes().present);
+  const { recovery_codes, ended_sessions } = await json<Confirmation>(confirm, totpOf(secret));
   expect(recovery_codes).toHaveLength(10);
   expect(new Set(recovery_codes).size).toBe(10);
   expect(ended_sessions).toBe(2);
@@ -86,7 +86,7 @@ test('M56 an operator enrols a user, whose sessions end, and the user logs in wi
   );
 
   expect(verdictOf(await login('ann@example.com'))).toBe('SECOND_FACTOR_REQUIRED');
-  const { next } = app.codes();
+  const next = totpOf(secret, 1);
   expect(verdictOf(await login('ann@example.com', next))).toBe('OK');
   expect(verdictOf(await login('ann@example.com', next))).toBe('SECOND_FACTOR_INVALID');
   expect(verdictOf(await login('ann@example.com', recovery_codes[0]))).toBe('OK');
@@ -104,7 +104,7 @@ test('M56 an operator enrols a user, whose sessions end, and the user logs in wi
   ]);
   const again = await json<Confirmation>(
     ['user', 'enrol-totp', ...named('ann@example.com'), '--confirm', other.factor_id],
-    new AuthenticatorApp(other.secret).codes().present,
+    totpOf(other.secret),
   );
   expect(again.recovery_codes).toEqual([]);
   expect(await json(['user', 'factors', ...named('ann@example.com')])).toMatchObject({
@@ -119,14 +119,14 @@ test('M56 an operator enrols a user, whose sessions end, and the user logs in wi
 });
 
 test('M55 factors are listed with their last use, and reset with codes and sessions, by RPC', async () => {
-  const { id, app, recovery_codes } = await enrolled('bob@example.com');
+  const { id, secret, recovery_codes } = await enrolled('bob@example.com');
   const unused = await admin('ListFactors', { user_id: id });
   expect(unused.response).toMatchObject({
     factors: [{ kind: 'TOTP', name: 'phone', last_used_at: null, synced: false }],
     recovery_codes_left: 10,
   });
   expect(JSON.stringify(unused.response)).not.toMatch(/secret/);
-  const { response: tokens } = await login('bob@example.com', app.codes().next);
+  const { response: tokens } = await login('bob@example.com', totpOf(secret, 1));
   const used = await admin('ListFactors', { user_id: id });
   expect(used.response).toMatchObject({
     factors: [{ last_used_at: { seconds: expect.any(String) as unknown } }],
@@ -170,8 +170,8 @@ test('an unknown user and an id that is none are refused by both', async () => {
 });
 
 test('M57 a reset by command ends the sessions at a running service', async () => {
-  const { app } = await enrolled('eve@example.com');
-  const { response: tokens } = await login('eve@example.com', app.codes().next);
+  const { secret } = await enrolled('eve@example.com');
+  const { response: tokens } = await login('eve@example.com', totpOf(secret, 1));
   const { stdout, exitCode } = await postern(['user', 'reset-factors', ...named('eve@example.com')]);
   expect({ stdout, exitCode }).toEqual({
     stdout: 'deleted 1 second factor and 10 recovery codes, ended 1 session\n',

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { commands } from '../../src/cli/commands.ts';
 import { account } from '../support/account.ts';
-import { AuthenticatorApp } from '../support/authenticator-app.ts';
+import { totpOf } from '../support/second-factors.ts';
 import { makeClientKey } from '../support/client-assertion.ts';
 import { runHere } from '../support/run-here.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -39,8 +39,7 @@ beforeAll(async () => {
   const enrol = ['user', 'enrol-totp', '--email', 'bob@example.com'];
   const { stdout } = await run([...enrol, '--json']);
   const { factor_id, secret } = JSON.parse(stdout) as { factor_id: string; secret: string };
-  const { present } = new AuthenticatorApp(secret).codes();
-  expect((await run([...enrol, '--confirm', factor_id], present)).exitCode).toBe(0);
+  expect((await run([...enrol, '--confirm', factor_id], totpOf(secret))).exitCode).toBe(0);
 }, 30_000);
 afterAll(async () => {
   await service.stop();

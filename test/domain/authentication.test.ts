@@ -9,6 +9,7 @@ import {
   MAX_AUTH_AGE_SECONDS,
   NO_AUTHENTICATION_REQUIREMENT,
   parseMaxAuthAge,
+  raisedAuthentication,
   stepUpParameters,
   strictestRequirement,
 } from '../../src/domain/claims/authentication.ts';
@@ -35,6 +36,22 @@ test('M41 of two requirements, a token satisfies the strictest one when it satis
     }),
     { numRuns: 5_000 },
   );
+});
+
+test.each([
+  [['pwd'], ['otp'], ['pwd', 'otp']],
+  [['pwd', 'recovery'], ['otp'], ['pwd', 'otp']],
+  [['pwd', 'hwk'], ['recovery'], ['pwd', 'recovery']],
+  [['hwk', 'mfa'], ['otp'], ['hwk', 'mfa', 'otp']],
+  [['swk', 'mfa'], ['swk'], ['swk', 'mfa']],
+  [['hwk', 'mfa', 'otp'], ['recovery'], ['hwk', 'mfa', 'recovery']],
+  [[], ['otp'], ['otp']],
+])('M28 a session with %j that is raised by %j has %j', (current, methods, amr) => {
+  expect(raisedAuthentication(current, methods, NOW_SECONDS + 0.9)).toEqual({
+    acr: 'aal2',
+    amr,
+    authenticatedAtSeconds: NOW_SECONDS,
+  });
 });
 
 test('the parameters of RFC 9470 are those that are required', () => {

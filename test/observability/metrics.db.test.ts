@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import * as grpc from '@grpc/grpc-js';
 
 import { metricDefinitions } from '../../src/observability/metrics/definitions.ts';
-import { AuthenticatorApp } from '../support/authenticator-app.ts';
+import { totpOf, wrongTotpOf } from '../support/second-factors.ts';
 import { scrape } from '../support/scrape.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
@@ -116,13 +116,13 @@ test('M62 second factors are counted by kind, outcome and change, and a challeng
     { name: 'phone' },
     { authorization },
   );
-  const app = new AuthenticatorApp(String(enrolment?.['secret']));
-  const confirmation = { factor_id: enrolment?.['factor_id'], code: app.codes().present };
+  const secret = String(enrolment?.['secret']);
+  const confirmation = { factor_id: enrolment?.['factor_id'], code: totpOf(secret) };
   const { response: confirmed } = await service.call(`${AUTH}/ConfirmFactor`, confirmation, {
     authorization,
   });
   const [recoveryCode] = confirmed?.['recovery_codes'] as string[];
-  for (const code of ['', app.codes().next, app.old(), recoveryCode, recoveryCode, 'no code'])
+  for (const code of ['', totpOf(secret, 1), wrongTotpOf(secret), recoveryCode, recoveryCode, 'no code'])
     await service.call(`${AUTH}/Login`, { ...user, code });
   const after = await scrape(service.httpUrl);
   const grown = (name: string, labels: Record<string, string>) =>

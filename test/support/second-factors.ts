@@ -1,11 +1,9 @@
-import { masterKeyOf } from '../../src/crypto/sealed-envelope.ts';
-import { RootKey } from '../../src/features/root-key/root-key.ts';
+import { RFC_4648_ALPHABET } from '../../src/crypto/base32.ts';
 import { totpCode, totpStep } from '../../src/features/second-factors/totp/totp.ts';
 import { ErrorInfo } from '../../src/generated/google/rpc/error_details.ts';
 import { Status } from '../../src/generated/google/rpc/status.ts';
-import { masterKey, type Message, type Outcome, type TestService } from './test-service.ts';
-
-const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+import { storeAuthentication } from './session-level.ts';
+import type { Message, Outcome, TestService } from './test-service.ts';
 
 /** A user's confirmed TOTP factor. */
 export interface TestFactor {
@@ -37,7 +35,9 @@ export function wrongTotpOf(secret: string, different = 0): string {
 }
 
 export function base32Bytes(text: string): Buffer {
-  const bits = Array.from(text, (letter) => BASE32.indexOf(letter).toString(2).padStart(5, '0')).join('');
+  const bits = Array.from(text, (letter) =>
+    RFC_4648_ALPHABET.indexOf(letter).toString(2).padStart(5, '0'),
+  ).join('');
   const bytes = bits.match(/.{8}/g) ?? [];
   return Buffer.from(bytes.map((byte) => parseInt(byte, 2)));
 }
@@ -79,22 +79,16 @@ export async function forgetUsedCodes(
 }
 
 /**
- * The access token of a session whose user proved who they are some time ago: the session's row is dated back as only the service
- * can, with its root key, and refreshed.
+ * The access token of a session whose user proved who they are some time ago: the session's row is dated back, and its tokens are
+ * refreshed.
  */
 export async function agedToken(service: TestService, tokens: Message, ageSeconds: number): Promise<string> {
   const { database } = service;
-  const rootKey = new RootKey();
-  await rootKey.prepare(database.database, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
-  const id = String(tokens['session_id']);
-  const [row] = await database.query('SELECT user_id, acr, amr FROM sessions WHERE id = $1', [id]);
+  const sessionId = String(tokens['session_id']);
+  const [row] = await database.query('SELECT user_id, acr, amr FROM sessions WHERE id = $1', [sessionId]);
   const { user_id: userId, acr, amr } = row as { user_id: string; acr: 'aal1' | 'aal2'; amr: string[] };
   const authenticatedAtSeconds = Math.floor(Date.now() / 1000) - ageSeconds;
-  const { mac } = rootKey.authentications().toStored(id, userId, { acr, amr, authenticatedAtSeconds });
-  await database.query(
-    'UPDATE sessions SET authenticated_at = to_timestamp($2), authentication_mac = $3 WHERE id = $1',
-    [id, authenticatedAtSeconds, mac],
-  );
+  await storeAuthentication(database, { sessionId, userId }, { acr, amr, authenticatedAtSeconds });
   const { response, message } = await service.call('postern.v1.AuthService/RefreshToken', {
     refresh_token: tokens['refresh_token'],
   });

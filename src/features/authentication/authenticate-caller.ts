@@ -31,7 +31,8 @@ export interface AuthenticateDependencies extends VerifyDependencies {
  * here and act as its bearer. A legacy HS256 token has no audience and is therefore always refused.
  *
  * @param credential.address from where it is used, which an API key may restrict
- * @throws Rejected `token-refused`, `api-key-invalid`, `credential-not-allowed`, `admin-required`, `step-up-required`, `service-required`, `trust-stale`, `store-unavailable`
+ * @throws Rejected `token-refused`, `api-key-invalid`, `credential-not-allowed`, `admin-required`, `step-up-required`,
+ *   `service-required`, `trust-stale`, `store-unavailable`
  */
 export async function authenticateCaller(
   dependencies: AuthenticateDependencies,

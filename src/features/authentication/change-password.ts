@@ -12,6 +12,7 @@ import { Rejected } from '../../domain/rejection.ts';
 import type { Transaction } from '../../database/database.ts';
 import { deletePasswordReset } from '../users/password-reset-queries.ts';
 import type { Queryable } from '../sessions/open-session.ts';
+import { sessionEnded } from '../sessions/session-ended.ts';
 import { endSessions, findSession, hasEnded, type SessionRecord } from '../sessions/session-queries.ts';
 import { findLoginRecordById, setPasswordHash } from '../users/user-queries.ts';
 import type { IssuedTokens } from '../sessions/access-token-issuer.ts';
@@ -46,8 +47,8 @@ const rules: FieldRules<PasswordChange> = {
  * suffice. Wrong passwords count in the login throttle. A user with a second factor needs a token of level `aal2`, and the new session ends
  * when the one of the token would have: a password alone prolongs no level that a factor gave.
  *
- * @throws Rejected `field-invalid`, `invalid-credentials`, `step-up-required`, `password-policy`, `token-refused` (the session has ended),
- *   `login-rate-limited`, `store-unavailable`, `server-overloaded`, `conflict`, `trust-stale` (there is no signing key;
+ * @throws Rejected `field-invalid`, `invalid-credentials`, `step-up-required`, `password-policy`, `token-refused` (the session has
+ *   ended), `login-rate-limited`, `store-unavailable`, `server-overloaded`, `conflict`, `trust-stale` (there is no signing key;
  *   nothing was changed)
  */
 export async function changePassword(
@@ -125,9 +126,5 @@ async function secondsLeft(
 
 /** Detects a session that another instance has ended before its revocation has reached this process, and one that has expired. */
 function requireLive(session: SessionRecord | null): void {
-  if (session === null || !hasEnded(session)) return;
-  throw new Rejected({
-    kind: 'token-refused',
-    refusal: { reason: 'TOKEN_REVOKED', detail: 'the session of the token has ended' },
-  });
+  if (session !== null && hasEnded(session)) throw sessionEnded();
 }

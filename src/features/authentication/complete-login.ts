@@ -48,7 +48,8 @@ export interface LoginCompletion extends Pick<CheckedPassword, 'user' | 'forgive
  * survive a concurrent change of the password or disabling of the user.
  *
  * @returns `hash-changed` when another password hash was stored since the check
- * @throws Rejected `second-factor-required`, for a change of the password `step-up-required`; `store-unavailable`, `conflict`; before anything is changed `trust-stale` while there is no signing key, and
+ * @throws Rejected `second-factor-required`, for a change of the password `step-up-required`; `passkeys-disabled`,
+ *   `store-unavailable`, `conflict`; before anything is changed `trust-stale` while there is no signing key, and
  *   `claims-too-long`; and any error of `change`
  */
 export async function completeLogin(

@@ -3,7 +3,7 @@ import { revokeApiKeyRows } from '../api-keys/api-key-queries.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import type { Database, Transaction } from '../../database/database.ts';
 import { deleteAllPasswordResets } from '../users/password-reset-queries.ts';
-import { deleteAllRecoveryCodes } from '../second-factors/recovery-codes/restored-recovery-codes-queries.ts';
+import { deleteAllRecoveryCodes } from '../second-factors/recovery-codes/recovery-code-queries.ts';
 import { endSessions, lockAllSessions } from '../sessions/session-queries.ts';
 import {
   insertActiveKey,

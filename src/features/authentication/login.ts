@@ -41,7 +41,8 @@ export interface LoginDependencies extends CheckPasswordDependencies, CompleteLo
  * at only when the password was right, so a wrong password is answered alike, whatever the user has.
  *
  * @throws Rejected `field-invalid`, `invalid-credentials`, `second-factor-required`, `second-factor-invalid`, `passkey-invalid`,
- *   `passkeys-disabled`, `login-rate-limited`, `store-unavailable`, `server-overloaded`,   `conflict`, `trust-stale` (there is no signing key; no session was opened)
+ *   `passkeys-disabled`, `login-rate-limited`, `store-unavailable`, `server-overloaded`, `conflict`, `trust-stale` (there is no
+ *   signing key; no session was opened)
  */
 export async function login(
   dependencies: LoginDependencies,

@@ -10,12 +10,16 @@ import { Rejected } from '../../domain/rejection.ts';
 import { isUuid, nested, requireValid } from '../../domain/validation.ts';
 import type { Transaction } from '../../database/database.ts';
 import { passwordToCheckAtLogin } from '../../passwords/password-policy.ts';
-import type { SessionAuthentications } from '../../tokens/issue/session-authentications.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
-import type { AccessTokenIssuer, IssuedTokens } from '../sessions/access-token-issuer.ts';
+import type { IssuedTokens } from '../sessions/access-token-issuer.ts';
 import type { ForgivenAttempt } from '../sessions/open-session-queries.ts';
-import { issueRaised, type RaisedSession, raiseSession } from '../sessions/raise-session.ts';
-import { sessionEnded } from '../second-factors/authorize-factor-change.ts';
+import {
+  issueRaised,
+  type RaisedSession,
+  raiseSession,
+  type RaiseSessionDependencies,
+} from '../sessions/raise-session.ts';
+import { sessionEnded } from '../sessions/session-ended.ts';
 import { presentedCode } from '../second-factors/factor.ts';
 import { passkeyAnswerRules } from '../second-factors/passkeys/passkey-answer.ts';
 import { listSecondFactorNames } from '../second-factors/factor-queries.ts';
@@ -33,10 +37,8 @@ import { forgiveAttempt } from './throttle/throttle-queries.ts';
 /** A fresh proof of the user of a session: the password, for a user without a second factor, or a second factor. */
 export type StepUpProof = { readonly kind: 'password'; readonly password: string } | SecondFactorProof;
 
-export interface StepUpDependencies extends CheckPasswordDependencies, SecondFactorDependencies {
-  readonly issuer: AccessTokenIssuer;
-  readonly authentications: () => SessionAuthentications;
-}
+export interface StepUpDependencies
+  extends CheckPasswordDependencies, SecondFactorDependencies, RaiseSessionDependencies {}
 
 interface SteppingUp {
   readonly userId: string;
@@ -142,27 +144,14 @@ function raiseBySecondFactor(
   );
 }
 
-/** Whatever it throws rolls the transaction back, so that no proof is used up for nothing. */
 async function raise(
   trx: Transaction,
-  { issuer, authentications }: StepUpDependencies,
-  {
-    userId,
-    sessionId,
-    authentication,
-    forgiven,
-  }: SteppingUp & { readonly authentication: Authentication; readonly forgiven: ForgivenAttempt },
+  dependencies: StepUpDependencies,
+  steppingUp: SteppingUp & { readonly authentication: Authentication; readonly forgiven: ForgivenAttempt },
   call: OperationCall,
 ): Promise<RaisedSession> {
-  const { lifetimeSeconds: accessTokenSeconds } = issuer;
-  const session = await raiseSession(trx, authentications(), {
-    sessionId,
-    userId,
-    authentication,
-    accessTokenSeconds,
-  });
-  if (session === null) throw sessionEnded();
-  issuer.requireRoom(session);
+  const { userId, sessionId, authentication, forgiven } = steppingUp;
+  const session = await raiseSession(trx, dependencies, { sessionId, userId, authentication });
   const { acr, amr } = authentication;
   const event: AuditEvent = {
     action: 'session.step-up',

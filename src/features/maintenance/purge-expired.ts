@@ -21,7 +21,8 @@ const PURGE_INTERVAL_MS = 60_000;
 
 /**
  * Deletes expired rows (sessions, revocations, login throttle counters, service account tokens, API keys, password resets, what is
- * accepted once, factors that were not confirmed, counts of wrong codes) and old audit events in small batches, each in its own transaction, until nothing is left or another instance is purging (S16).
+ * accepted once, factors that were not confirmed, counts of wrong codes) and old audit events in small batches, each in its own
+ * transaction, until nothing is left or another instance is purging (S16).
  *
  * @returns the number of deleted rows
  * @throws Rejected `store-unavailable`; batches that were committed before stay deleted

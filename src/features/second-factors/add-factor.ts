@@ -1,4 +1,4 @@
-import type { AuditEvent } from '../../domain/audit-event.ts';
+import type { AuditActor, AuditEvent } from '../../domain/audit-event.ts';
 import type { Caller } from '../../domain/caller.ts';
 import { raisedAuthentication } from '../../domain/claims/authentication.ts';
 import type { OperationCall } from '../../domain/operation-call.ts';
@@ -7,21 +7,18 @@ import type { Revocation } from '../../domain/revocation-set.ts';
 import type { Secret } from '../../domain/secret.ts';
 import type { SecretDigests } from '../../crypto/keyed-digests.ts';
 import type { Database, Transaction } from '../../database/database.ts';
-import type { SessionAuthentications } from '../../tokens/issue/session-authentications.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
-import type { AccessTokenIssuer, IssuedTokens } from '../sessions/access-token-issuer.ts';
-import { issueRaised, type RaisedSession, raiseSession } from '../sessions/raise-session.ts';
+import type { IssuedTokens } from '../sessions/access-token-issuer.ts';
+import { issueRaised, raiseSession, type RaiseSessionDependencies } from '../sessions/raise-session.ts';
 import { endSessions } from '../sessions/session-queries.ts';
-import { type AuthorizedChange, authorizeFactorChange, sessionEnded } from './authorize-factor-change.ts';
+import { type AuthorizedChange, authorizeFactorChange } from './authorize-factor-change.ts';
 import { type Factor, MAX_FACTORS_PER_USER } from './factor.ts';
 import { issueRecoveryCodes } from './recovery-codes/recovery-codes.ts';
 
-export interface AddFactorDependencies {
+export interface AddFactorDependencies extends RaiseSessionDependencies {
   readonly database: Database;
   readonly digests: SecretDigests;
-  readonly issuer: AccessTokenIssuer;
-  readonly authentications: () => SessionAuthentications;
   readonly trust: Pick<TrustBundle, 'revoke'>;
   /** Unix time, ms. */
   readonly nowMs: () => number;
@@ -58,13 +55,18 @@ export async function addFactor(
   confirm: (trx: Transaction, change: AuthorizedChange) => Promise<ConfirmedFactor>,
   call: OperationCall,
 ): Promise<AddedFactor> {
-  const { database, trust, issuer, nowMs } = dependencies;
+  const { database, trust, issuer, digests, nowMs } = dependencies;
   const { revocations, session, ...added } = await database.transaction(call, async (trx) => {
     const change = await authorizeFactorChange(trx, caller, nowMs());
-    requireRoomForFactor(change.factors);
-    const confirmed = await confirm(trx, change);
-    const amr = caller.claims?.amr ?? [];
-    return completeFactor(trx, dependencies, { ...change, ...confirmed, sessionAmr: amr }, call);
+    const { user, sessionId, factors } = change;
+    requireRoomForFactor(factors);
+    const { factor, amr } = await confirm(trx, change);
+    const actor = { type: 'user', id: user.id } as const;
+    const addition = { userId: user.id, factor, earlierFactors: factors, keptSessionId: sessionId, actor };
+    const completed = await completeFactor(trx, digests, addition, call);
+    const authentication = raisedAuthentication(caller.claims?.amr ?? [], amr, nowMs() / 1000);
+    const raise = { sessionId, userId: user.id, authentication };
+    return { factor, ...completed, session: await raiseSession(trx, dependencies, raise) };
   });
   trust.revoke(revocations);
   return { ...added, tokens: await issueRaised(issuer, session) };
@@ -76,35 +78,35 @@ export function requireRoomForFactor(factors: number): void {
     throw new Rejected({ kind: 'factor-limit-reached', max: MAX_FACTORS_PER_USER });
 }
 
-/** What follows from a new factor, in its transaction and under the lock on the user. */
-async function completeFactor(
+/**
+ * What follows from a new factor, in its transaction and under the lock on the user, whoever added it: recovery codes with the first
+ * one, the end of other sessions, and the audit event.
+ */
+export async function completeFactor(
   trx: Transaction,
-  { digests, issuer, authentications, nowMs }: AddFactorDependencies,
-  added: AuthorizedChange & ConfirmedFactor & { readonly sessionAmr: readonly string[] },
+  digests: SecretDigests,
+  addition: {
+    readonly userId: string;
+    readonly factor: Factor;
+    /** How many the user had. */
+    readonly earlierFactors: number;
+    /** Null to end all sessions. */
+    readonly keptSessionId: string | null;
+    readonly actor: AuditActor;
+  },
   call: OperationCall,
-): Promise<{
-  readonly factor: Factor;
-  readonly recoveryCodes: readonly Secret[];
-  readonly revocations: readonly Revocation[];
-  readonly session: RaisedSession;
-}> {
-  const { factor, factors, sessionId, amr, sessionAmr } = added;
-  const userId = added.user.id;
-  const recoveryCodes = factors === 0 ? await issueRecoveryCodes(trx, digests, userId) : [];
-  const revocations = await endSessions(trx, { userId, exceptSessionId: sessionId }, 'factor-added');
-  const authentication = raisedAuthentication(sessionAmr, amr, nowMs() / 1000);
-  const raise = { sessionId, userId, authentication, accessTokenSeconds: issuer.lifetimeSeconds };
-  const session = await raiseSession(trx, authentications(), raise);
-  if (session === null) throw sessionEnded();
-  // Before the commit: a user without the token would have lost the recovery codes as well.
-  issuer.requireRoom(session);
+): Promise<{ readonly recoveryCodes: readonly Secret[]; readonly revocations: readonly Revocation[] }> {
+  const { userId, factor, earlierFactors, keptSessionId, actor } = addition;
+  const recoveryCodes = earlierFactors === 0 ? await issueRecoveryCodes(trx, digests, userId) : [];
+  const ending = keptSessionId === null ? { userId } : { userId, exceptSessionId: keptSessionId };
+  const revocations = await endSessions(trx, ending, 'factor-added');
   const event: AuditEvent = {
     action: 'factor.add',
     outcome: 'ok',
-    actor: { type: 'user', id: userId },
+    actor,
     target: { type: 'factor', id: factor.id },
     details: { user: userId, kind: factor.kind, ended_sessions: revocations.length },
   };
   await insertAuditEvent(trx, { event, origin: call.origin });
-  return { factor, recoveryCodes, revocations, session };
+  return { recoveryCodes, revocations };
 }

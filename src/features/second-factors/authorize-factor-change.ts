@@ -3,6 +3,7 @@ import { authenticationFault } from '../../domain/claims/authentication.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import { isUuid } from '../../domain/validation.ts';
 import type { Transaction } from '../../database/database.ts';
+import { sessionEnded } from '../sessions/session-ended.ts';
 import { findSession, hasEnded } from '../sessions/session-queries.ts';
 import { lockUserDetails, type User } from '../users/user-queries.ts';
 import { countFactors } from './factor-queries.ts';
@@ -46,9 +47,4 @@ export async function authorizeFactorChange(
   if (detail !== null)
     throw new Rejected({ kind: 'step-up-required', detail, caller: { type: 'user', id: user.id } });
   return { user, sessionId, factors };
-}
-
-export function sessionEnded(): Rejected {
-  const refusal = { reason: 'TOKEN_REVOKED', detail: 'the session of the token has ended; log in' } as const;
-  return new Rejected({ kind: 'token-refused', refusal });
 }

@@ -100,11 +100,6 @@ export class AccessTokenIssuer {
     if (tokenRoomViolations(room, user, 'roles').length > 0) throw new Rejected({ kind: 'claims-too-long' });
   }
 
-  /** The roles that a user's token of a level may have. @param acr null for a token without a level, such as that of an API key */
-  rolesAt(acr: string | null, roles: readonly string[]): readonly string[] {
-    return acr === 'aal2' ? roles : roles.filter((role) => !this.#secondFactorRoles.has(role));
-  }
-
   /**
    * For claims that `requireRoom` has accepted. A role that needs a second factor is left out below level `aal2`.
    *
@@ -119,10 +114,11 @@ export class AccessTokenIssuer {
     authentication: Authentication;
   }): Promise<IssuedAccessToken> {
     const { userId: subject, ...claims } = user;
+    const { acr } = user.authentication;
     const tokenId = createTokenId(randomBytes(16));
     return this.#issue({
       ...claims,
-      roles: this.rolesAt(user.authentication.acr, user.roles),
+      roles: acr === 'aal2' ? user.roles : user.roles.filter((role) => !this.#secondFactorRoles.has(role)),
       subject,
       clientId: SESSION_CLIENT_ID,
       tokenId,

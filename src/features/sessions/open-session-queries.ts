@@ -66,9 +66,8 @@ interface OutcomeRow {
 
 /**
  * Locks the user, compares the stored hash and opens a session with its audit row, in one statement. A user with a second factor
- * gets no session below level `aal2`. It ends the user's
- * oldest live sessions beyond the limit, forgives the attempt and stores the stronger hash. When the user may not log in any
- * more, nothing is changed.
+ * gets no session below level `aal2`. It ends the user's oldest live sessions beyond the limit, forgives the attempt and stores
+ * the stronger hash. When the user may not log in any more, nothing is changed.
  */
 export async function insertSession(db: Knex, opening: SessionOpening): Promise<SessionOutcome> {
   const { session, expectedHash, strongerHash, maxSessions, forgiven, event } = opening;

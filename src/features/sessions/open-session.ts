@@ -32,8 +32,8 @@ export interface SessionRequest extends Pick<SessionOpening, 'expectedHash' | 's
 }
 
 /**
- * Opens a session for a user whose stored hash is still the expected one and who has no second factor or has proven one, and ends the user's oldest sessions beyond the
- * limit (S14). In a transaction, it holds the lock on the user's row from then on.
+ * Opens a session for a user whose stored hash is still the expected one and who has no second factor or has proven one, and ends the
+ * user's oldest sessions beyond the limit (S14). In a transaction, it holds the lock on the user's row from then on.
  */
 export async function openSession(
   db: Queryable,

@@ -9,7 +9,12 @@ interface RaisedRow {
   external_id: string | null;
 }
 
-/** @returns null for a session that has ended, and for one of another user or of a disabled one */
+/**
+ * Stores the authentication of a session.
+ *
+ * @param update.accessTokenSeconds the lifetime of the token that is issued next, which a revocation of the session must outlive
+ * @returns null for a session that has ended, and for one of another user or of a disabled one; nothing was changed then
+ */
 export async function updateAuthentication(
   db: Knex,
   update: {

@@ -3,19 +3,9 @@ import { Code } from '../../rpc/status-code.ts';
 import { actorsOf } from '../../domain/claims/actor.ts';
 import type { VerifiedClaims } from '../../domain/claims/claims.ts';
 import type { CheckResponse } from '../../generated/envoy/service/auth/v3/external_auth.ts';
+import { identityHeaders } from '../../policy/identity-headers.ts';
 import { headerList } from './header-encoding.ts';
 import { overwriteHeader } from './overwrite-header.ts';
-
-const IDENTITY_HEADERS = [
-  'x-postern-subject',
-  'x-postern-session',
-  'x-postern-roles',
-  'x-postern-external-id',
-  'x-postern-subject-name',
-  'x-postern-actor',
-  'x-postern-acr',
-  'x-postern-auth-time',
-] as const;
 
 /**
  * Allows a request, with the caller's identity in headers. A client's own `x-postern-` headers never reach the
@@ -30,8 +20,8 @@ export function allowedResponse(
   reserved: readonly string[],
   stripToken: boolean,
 ): CheckResponse {
-  const identity = claims === null ? [] : identityHeaders(claims);
-  const removed = new Set<string>([...IDENTITY_HEADERS, ...reserved]);
+  const identity = claims === null ? [] : identityOf(claims);
+  const removed = new Set<string>([...Object.values(identityHeaders), ...reserved]);
   for (const [name] of identity) removed.delete(name);
   if (stripToken) removed.add('authorization');
   return {
@@ -48,22 +38,20 @@ export function allowedResponse(
 }
 
 /** Without headers that would be empty, because upstreams often test only whether a header is present. */
-function identityHeaders(claims: VerifiedClaims): [name: string, value: string][] {
+function identityOf(claims: VerifiedClaims): [name: string, value: string][] {
   const { subject, sessionId, roles, externalId, subjectName, acr, authenticatedAtSeconds } = claims;
-  const [subjectHeader, sessionHeader, rolesHeader, externalIdHeader, ...others] = IDENTITY_HEADERS;
-  const [nameHeader, actorHeader, acrHeader, authTimeHeader] = others;
   const actors = actorsOf(claims.actor).map((actor) => actor.name ?? actor.subject);
   const all: [string, string][] = [
-    [subjectHeader, headerList([subject])],
-    [sessionHeader, headerList(sessionId === null ? [] : [sessionId])],
-    [rolesHeader, headerList(roles)],
-    [externalIdHeader, headerList(externalId === null ? [] : [externalId])],
-    [nameHeader, headerList(subjectName === null ? [] : [subjectName])],
+    [identityHeaders.subject, headerList([subject])],
+    [identityHeaders.session, headerList(sessionId === null ? [] : [sessionId])],
+    [identityHeaders.roles, headerList(roles)],
+    [identityHeaders.externalId, headerList(externalId === null ? [] : [externalId])],
+    [identityHeaders.subjectName, headerList(subjectName === null ? [] : [subjectName])],
     // Outermost first: the one that called.
-    [actorHeader, headerList(actors)],
-    [acrHeader, headerList(acr === null ? [] : [acr])],
+    [identityHeaders.actor, headerList(actors)],
+    [identityHeaders.acr, headerList(acr === null ? [] : [acr])],
     // Unix time in seconds, as the claim auth_time.
-    [authTimeHeader, authenticatedAtSeconds === null ? '' : String(authenticatedAtSeconds)],
+    [identityHeaders.authTime, authenticatedAtSeconds === null ? '' : String(authenticatedAtSeconds)],
   ];
   return all.filter(([, value]) => value !== '');
 }

@@ -15,6 +15,7 @@ import {
   METHOD_NOT_LISTED,
   type MethodPolicy,
   type MethodRule,
+  type PolicyRefusal,
   ruleOfPath,
   unmetBy,
 } from '../../policy/method-policy.ts';
@@ -136,18 +137,18 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
 function policyRule({ policy }: Authorizer, path: string): MethodRule | null {
   if (policy === null) return null;
   const rule = ruleOfPath(policy.policy, path);
-  if (rule === null) {
-    const requirement = requiredAuthentication(rule);
-    throw new Denied({ kind: 'policy-unmet', refusal: METHOD_NOT_LISTED, roles: [], requirement });
-  }
+  if (rule === null) throw policyUnmet(METHOD_NOT_LISTED, rule);
   return rule;
 }
 
 function requireRule(claims: VerifiedClaims, rule: MethodRule, nowMs: number): void {
   const refusal = unmetBy(rule, claims, nowMs / 1000);
-  if (refusal === null) return;
-  const roles = rule === 'public' ? [] : rule.roles.map(headerText);
-  throw new Denied({ kind: 'policy-unmet', refusal, roles, requirement: requiredAuthentication(rule) });
+  if (refusal !== null) throw policyUnmet(refusal, rule);
+}
+
+function policyUnmet(refusal: PolicyRefusal, rule: MethodRule | null): Denied {
+  const roles = rule === null || rule === 'public' ? [] : rule.roles.map(headerText);
+  return new Denied({ kind: 'policy-unmet', refusal, roles, requirement: requiredAuthentication(rule) });
 }
 
 function requireRoles(claims: VerifiedClaims, { rolesAny, rolesAll }: RoutePolicy): void {

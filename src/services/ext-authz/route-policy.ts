@@ -43,7 +43,8 @@ const NAME = /^(?:[!#$&-+\--[\]-~]|%[0-9A-F]{2})+$/;
 
 /**
  * Reads `audience`, `roles_any`, `roles_all`, `actors_any` (comma lists), `min_acr` (`aal1` or `aal2`), `max_auth_age` (seconds),
- * `mode` (`required` or `optional`) and `strip_token` (`true` or `false`). An unknown key is refused: a misspelt `roles_all` would otherwise open the route to everybody.
+ * `mode` (`required` or `optional`) and `strip_token` (`true` or `false`). An unknown key is refused: a misspelt `roles_all` would
+ * otherwise open the route to everybody.
  *
  * @param audiences the audiences at the moment; null while they are not known yet
  * @throws Denied `route-misconfigured`

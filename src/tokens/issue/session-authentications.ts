@@ -1,5 +1,6 @@
-import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { createHmac, hkdfSync } from 'node:crypto';
 
+import { sameDigest } from '../../crypto/keyed-digests.ts';
 import { type Authentication, UNKNOWN_AUTHENTICATION } from '../../domain/claims/authentication.ts';
 
 const MAC_BYTES = 16;
@@ -33,10 +34,8 @@ export class SessionAuthentications {
   fromStored(sessionId: string, userId: string, stored: StoredAuthentication | null): Authentication {
     if (stored === null) return UNKNOWN_AUTHENTICATION;
     const { mac, ...authentication } = stored;
-    const expected = this.#mac(sessionId, userId, authentication);
-    return mac.length === expected.length && timingSafeEqual(mac, expected)
-      ? authentication
-      : UNKNOWN_AUTHENTICATION;
+    const isRight = sameDigest(mac, this.#mac(sessionId, userId, authentication));
+    return isRight ? authentication : UNKNOWN_AUTHENTICATION;
   }
 
   #mac(sessionId: string, userId: string, authentication: Authentication): Buffer {

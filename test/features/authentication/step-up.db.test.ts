@@ -253,6 +253,16 @@ describe('M28 a user with a second factor', () => {
     );
   });
 
+  test('a code is not used up when the token cannot be issued', async () => {
+    const setExternalId = (externalId: string | null) =>
+      database.query('UPDATE users SET external_id = $2 WHERE id = $1', [userId, externalId]);
+    await setExternalId('x'.repeat(1_500));
+    const code = totpOf(factor.secret);
+    expect(verdictOf(await stepUp(tokens.access_token, { code }))).toBe('CLAIMS_TOO_LONG');
+    await setExternalId(null);
+    expect(verdictOf(await stepUp(tokens.access_token, { code }))).toBe('OK');
+  });
+
   test('a disabled user gets no token', async () => {
     await database.query('UPDATE users SET disabled_at = now() WHERE id = $1', [userId]);
     expect(verdictOf(await stepUp(tokens.access_token, { code: totpOf(factor.secret) }))).toBe(

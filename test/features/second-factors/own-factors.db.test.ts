@@ -114,6 +114,22 @@ test('M08 confirming raises this session and ends all others', async () => {
   expect(refreshed.reason).toBe('REFRESH_TOKEN_REVOKED');
 });
 
+test('M08 a factor whose token cannot be issued is not confirmed, so that no recovery codes are lost', async () => {
+  const { id, secret } = await pending();
+  const { response: other } = await login();
+  const setExternalId = (externalId: string | null) =>
+    database.query('UPDATE users SET external_id = $2 WHERE id = $1', [userId, externalId]);
+  // Longer than the service accepts: as if the issuer had been shorter when it was stored.
+  await setExternalId('x'.repeat(1_500));
+  const confirmation = { factor_id: id, code: totpOf(secret) };
+  expect((await call('ConfirmFactor', confirmation)).reason).toBe('CLAIMS_TOO_LONG');
+  await setExternalId(null);
+  expect(await factorsNow()).toEqual({ factors: [], recovery_codes_left: 0 });
+  expect(await verdict(other?.['access_token'])).toMatchObject({ acr: 'aal1' });
+  const { response: confirmed } = await call('ConfirmFactor', confirmation);
+  expect(confirmed?.['recovery_codes']).toHaveLength(10);
+});
+
 test('M08 a wrong code confirms nothing, and the right one still does', async () => {
   const { id, secret } = await pending();
   for (const code of [wrongTotpOf(secret), '12345', 'abcde-fghjk'])

@@ -88,7 +88,10 @@ export async function releaseAttempt(db: Knex, keys: AttemptKeys): Promise<void>
   );
 }
 
-/** Takes back an attempt whose credential was right, as `postern_open_session_2` does for one that opens a session. */
+/**
+ * Takes back an attempt whose credential was right, as `postern_open_session_2` does for one that opens a session. The count of
+ * `pair` is awaited first, so that the rows are locked in the order in which `beginLogin` locks them.
+ */
 export async function forgiveAttempt(db: Knex, forgiven: ForgivenAttempt): Promise<void> {
   await db.raw(
     `WITH pair AS (

@@ -5,6 +5,7 @@ import type { OperationCall } from '../../../domain/operation-call.ts';
 import { Rejected } from '../../../domain/rejection.ts';
 import { uuidV7 } from '../../../domain/uuid.ts';
 import { isUuid, requireValid } from '../../../domain/validation.ts';
+import { sessionEnded } from '../../sessions/session-ended.ts';
 import { useOnce } from '../../used-once/used-once-queries.ts';
 import {
   addFactor,
@@ -12,7 +13,7 @@ import {
   type AddFactorDependencies,
   requireRoomForFactor,
 } from '../add-factor.ts';
-import { authorizeFactorChange, sessionEnded } from '../authorize-factor-change.ts';
+import { authorizeFactorChange } from '../authorize-factor-change.ts';
 import { factorName } from '../factor.ts';
 import { insertPasskey, listCredentials } from './passkey-queries.ts';
 import type { BegunPasskey, Passkeys } from './passkeys.ts';

@@ -1,20 +1,17 @@
-import type { AuditActor, AuditEvent } from '../../../domain/audit-event.ts';
+import type { AuditActor } from '../../../domain/audit-event.ts';
 import type { OperationCall } from '../../../domain/operation-call.ts';
 import { Rejected } from '../../../domain/rejection.ts';
 import type { Secret } from '../../../domain/secret.ts';
 import { requireValid, uuid } from '../../../domain/validation.ts';
 import type { SecretDigests } from '../../../crypto/keyed-digests.ts';
 import type { Database, Transaction } from '../../../database/database.ts';
-import { insertAuditEvent } from '../../audit/audit-queries.ts';
-import { endSessions } from '../../sessions/session-queries.ts';
 import { lockUserDetails, type User } from '../../users/user-queries.ts';
 import { resolveUserRef, type UserRef } from '../../users/user-ref.ts';
-import { requireRoomForFactor } from '../add-factor.ts';
+import { completeFactor, requireRoomForFactor } from '../add-factor.ts';
 import { confirmPendingTotp, type ConfirmTotpDependencies } from './confirm-factor.ts';
 import { beginTotpEnrolment, type EnrolTotpDependencies, type TotpEnrolment } from './enrol-totp.ts';
 import { factorName, presentedCode } from '../factor.ts';
 import { countFactors } from '../factor-queries.ts';
-import { issueRecoveryCodes } from '../recovery-codes/recovery-codes.ts';
 
 /** A factor that an operator adds to a user, such as the first administrator's, without a session of that user. */
 interface ForUser {
@@ -35,17 +32,8 @@ export async function enrolTotpForUser(
   requireValid({ name: factorName }, { name });
   return dependencies.database.transaction(call, async (trx) => {
     const user = await requireUser(trx, ref);
-    requireRoomForFactor(await countFactors(trx, user.id));
-    const enrolment = await beginTotpEnrolment(trx, dependencies, { user, name });
-    const event: AuditEvent = {
-      action: 'factor.enrol',
-      outcome: 'ok',
-      actor,
-      target: { type: 'factor', id: enrolment.factorId },
-      details: { user: user.id, kind: 'totp' },
-    };
-    await insertAuditEvent(trx, { event, origin: call.origin });
-    return enrolment;
+    const factors = await countFactors(trx, user.id);
+    return beginTotpEnrolment(trx, dependencies, { user, name, factors, actor }, call);
   });
 }
 
@@ -65,20 +53,12 @@ export async function confirmTotpForUser(
   const { database, digests } = dependencies;
   return database.transaction(call, async (trx) => {
     const user = await requireUser(trx, ref);
-    const factors = await countFactors(trx, user.id);
-    requireRoomForFactor(factors);
-    await confirmPendingTotp(trx, dependencies, { userId: user.id, factorId, code });
-    const recoveryCodes = factors === 0 ? await issueRecoveryCodes(trx, digests, user.id) : [];
-    const ended = await endSessions(trx, { userId: user.id }, 'factor-added');
-    const event: AuditEvent = {
-      action: 'factor.add',
-      outcome: 'ok',
-      actor,
-      target: { type: 'factor', id: factorId },
-      details: { user: user.id, kind: 'totp', ended_sessions: ended.length },
-    };
-    await insertAuditEvent(trx, { event, origin: call.origin });
-    return { recoveryCodes, endedSessions: ended.length };
+    const earlierFactors = await countFactors(trx, user.id);
+    requireRoomForFactor(earlierFactors);
+    const factor = await confirmPendingTotp(trx, dependencies, { userId: user.id, factorId, code });
+    const addition = { userId: user.id, factor, earlierFactors, keptSessionId: null, actor };
+    const { recoveryCodes, revocations } = await completeFactor(trx, digests, addition, call);
+    return { recoveryCodes, endedSessions: revocations.length };
   });
 }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-import type { AuditEvent } from '../../../domain/audit-event.ts';
+import type { AuditActor, AuditEvent } from '../../../domain/audit-event.ts';
 import type { Caller } from '../../../domain/caller.ts';
 import type { OperationCall } from '../../../domain/operation-call.ts';
 import { Secret } from '../../../domain/secret.ts';
@@ -48,26 +48,30 @@ export async function enrolTotp(
   requireValid({ name: factorName }, { name });
   return dependencies.database.transaction(call, async (trx) => {
     const { user, factors } = await authorizeFactorChange(trx, caller, dependencies.nowMs());
-    requireRoomForFactor(factors);
-    const enrolment = await beginTotpEnrolment(trx, dependencies, { user, name });
-    const event: AuditEvent = {
-      action: 'factor.enrol',
-      outcome: 'ok',
-      actor: { type: 'user', id: user.id },
-      target: { type: 'factor', id: enrolment.factorId },
-      details: { user: user.id, kind: 'totp' },
-    };
-    await insertAuditEvent(trx, { event, origin: call.origin });
-    return enrolment;
+    const actor = { type: 'user', id: user.id } as const;
+    return beginTotpEnrolment(trx, dependencies, { user, name, factors, actor }, call);
   });
 }
 
-/** Makes a pending factor for a user whose row the caller has locked. */
+/**
+ * Makes a pending factor for a user whose row the caller has locked.
+ *
+ * @param enrolling.factors how many confirmed ones the user has
+ * @throws Rejected `factor-limit-reached`
+ */
 export async function beginTotpEnrolment(
   trx: Transaction,
   { totpSecrets, issuerName }: Pick<EnrolTotpDependencies, 'totpSecrets' | 'issuerName'>,
-  { user, name }: { readonly user: { readonly id: string; readonly email: string }; readonly name: string },
+  enrolling: {
+    readonly user: { readonly id: string; readonly email: string };
+    readonly name: string;
+    readonly factors: number;
+    readonly actor: AuditActor;
+  },
+  call: OperationCall,
 ): Promise<TotpEnrolment> {
+  const { user, name, factors, actor } = enrolling;
+  requireRoomForFactor(factors);
   const id = uuidV7(Date.now(), randomBytes(16));
   const secret = randomBytes(TOTP_SECRET_BYTES);
   const row = { id, userId: user.id };
@@ -77,6 +81,14 @@ export async function beginTotpEnrolment(
     sealedSecret: totpSecrets.seal(row, secret),
     pendingSeconds: PENDING_SECONDS,
   });
+  const event: AuditEvent = {
+    action: 'factor.enrol',
+    outcome: 'ok',
+    actor,
+    target: { type: 'factor', id },
+    details: { user: user.id, kind: 'totp' },
+  };
+  await insertAuditEvent(trx, { event, origin: call.origin });
   return {
     factorId: id,
     secret: new Secret(totpSecretText(secret)),
