@@ -196,6 +196,10 @@ func (p *Policy) Authorize(ctx context.Context, v *Verifier, rules Rules, method
 	if !rule.public {
 		code.Public, code.Optional = false, false
 		code.MinACR, code.MaxAuthAge = strictest(code.require(), rule.require)
+		if code.Audience == "" {
+			// Before the level: nobody is asked to step up for a token that is refused in any case.
+			code.Audience = rule.require.Audience
+		}
 	}
 	ctx, err := Rules{method: code}.Authorize(ctx, v, method, authorization)
 	if err != nil || rule.public {

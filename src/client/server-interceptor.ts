@@ -165,18 +165,23 @@ function authorize(
     if (refusal !== null) throw refusedBy(refusal, listed);
     return claims;
   };
-  const requirements = withAuthentication(rule === 'public' ? {} : rule.requirements, listed);
+  const requirements = requiredFirst(rule === 'public' ? {} : rule.requirements, listed);
   const verdict = verifier.verify(token, optionsFor(token, requirements, clientAddress));
   return verdict instanceof Promise ? verdict.then(accept) : accept(verdict);
 }
 
-/** The requirements of the code, with the level that satisfies the policy as well: one step-up is enough for both. */
-function withAuthentication(requirements: Requirements, listed: MethodRule): Requirements {
-  const required = requiredAuthentication(listed);
-  if (required.minAcr === null && required.maxAuthAgeSeconds === null) return requirements;
-  const { minAcr, maxAuthAgeSeconds } = strictestRequirement(required, authenticationIn(requirements));
+/**
+ * The requirements of the code, with the level that satisfies the policy as well, so that one step-up is enough for both. The
+ * audience of the policy counts before the level: nobody is asked to step up for a token that is refused in any case.
+ */
+function requiredFirst(requirements: Requirements, listed: MethodRule): Requirements {
+  if (listed === 'public') return requirements;
+  const { minAcr, maxAuthAgeSeconds } = strictestRequirement(listed, authenticationIn(requirements));
+  const audience = requirements.audience ?? listed.audience;
+  if (minAcr === null && maxAuthAgeSeconds === null) return requirements;
   return {
     ...requirements,
+    ...(audience !== null && { audience }),
     ...(minAcr !== null && { minAcr }),
     ...(maxAuthAgeSeconds !== null && { maxAuthAgeSeconds }),
   };

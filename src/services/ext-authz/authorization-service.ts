@@ -123,7 +123,9 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
   const token = bearerToken(authorization);
   const address = looksLikeApiKey(token) ? clientOf(attributes, authorizer.isTrustedProxy) : null;
   const requirement = strictestRequirement(policy, requiredAuthentication(rule));
-  const claims = authorizer.verifyToken({ token, audience: policy.audience, address, requirement });
+  // Before the level: nobody is asked to step up for a token that the policy file refuses in any case.
+  const audience = policy.audience || requiredAudience(rule);
+  const claims = authorizer.verifyToken({ token, audience, address, requirement });
   return claims instanceof Promise ? claims.then(allow) : allow(claims);
 }
 
@@ -141,6 +143,10 @@ function policyRule({ policy }: Authorizer, path: string): MethodRule | null {
     throw new Denied({ kind: 'policy-unmet', refusal: METHOD_NOT_LISTED, roles: [], requirement });
   }
   return rule;
+}
+
+function requiredAudience(rule: MethodRule | null): string {
+  return rule === null || rule === 'public' ? '' : (rule.audience ?? '');
 }
 
 function requireRule(claims: VerifiedClaims, rule: MethodRule, nowMs: number): void {
