@@ -246,6 +246,7 @@ func TestAudienceBeforeLevel(t *testing.T) {
 		`{"audience": "reports", "min_acr": "aal2"}`: {},
 		`{"audience": "reports"}`:                    {MinACR: AAL2},
 		`{"min_acr": "aal2"}`:                        {Audience: "reports"},
+		`{"audience": "reports", "max_auth_age": 1}`: {Audience: setting.Policy.Audiences[0]},
 	} {
 		policy, err := ParsePolicy([]byte(`{"version": 1, "methods": {"/a.B/C": ` + file + `}}`))
 		if err != nil {

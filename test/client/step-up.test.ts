@@ -227,6 +227,7 @@ describe('M45 a server interceptor', () => {
     ['of the file', '{audience: reports, min_acr: aal2}', {}],
     ['of the file, the level of the code', '{audience: reports}', { minAcr: 'aal2' }],
     ['of the code, the level of the file', '{min_acr: aal2}', { audience: 'reports' }],
+    ['of the file beside another', '{audience: reports, min_acr: aal2}', { audience: 'postern' }],
   ])('M41 asks nobody to step up for a token without the audience: that %s', async (_name, rule, access) => {
     const path = join(folder, 'audience.yaml');
     writeFileSync(path, `version: 1\nmethods:\n  /t.T/Call: ${rule}\n`);

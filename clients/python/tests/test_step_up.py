@@ -279,6 +279,7 @@ def test_file_and_code_each_raise_the_requirement(
         ('{"audience": "reports", "min_acr": "aal2"}', None),
         ('{"audience": "reports"}', FRESH),
         ('{"min_acr": "aal2"}', Require(audience="reports")),
+        ('{"audience": "reports", "min_acr": "aal2"}', Require(audience="orders")),
     ],
 )
 def test_nobody_steps_up_for_a_token_of_another_audience(

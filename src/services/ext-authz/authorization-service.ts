@@ -8,13 +8,15 @@ import {
   type CheckResponse,
 } from '../../generated/envoy/service/auth/v3/external_auth.ts';
 import { looksLikeApiKey } from '../../domain/claims/api-key.ts';
-import type { VerifyInput } from '../../features/authentication/verify-token.ts';
+import { requireAuthentication, type VerifyInput } from '../../features/authentication/verify-token.ts';
 import { clientOf } from './checked-client.ts';
 import {
+  audienceUnmetBy,
   requiredAuthentication,
   METHOD_NOT_LISTED,
   type MethodPolicy,
   type MethodRule,
+  type PolicyRefusal,
   ruleOfPath,
   unmetBy,
 } from '../../policy/method-policy.ts';
@@ -111,7 +113,11 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
   if (policy.optional && (rule === null || rule === 'public') && authorization.length === 0)
     return allowedResponse(null, reserved, stripToken);
 
+  const requirement = strictestRequirement(policy, requiredAuthentication(rule));
   const allow = (claims: VerifiedClaims) => {
+    const withoutAudience = rule === null ? null : audienceUnmetBy(rule, claims);
+    if (withoutAudience !== null) throw policyUnmet(withoutAudience, rule);
+    requireAuthentication(claims, requirement, authorizer.nowMs());
     requireRoles(claims, policy);
     requireActor(claims, policy);
     if (rule !== null) requireRule(claims, rule, authorizer.nowMs());
@@ -122,10 +128,7 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
   };
   const token = bearerToken(authorization);
   const address = looksLikeApiKey(token) ? clientOf(attributes, authorizer.isTrustedProxy) : null;
-  const requirement = strictestRequirement(policy, requiredAuthentication(rule));
-  // Before the level: nobody is asked to step up for a token that the policy file refuses in any case.
-  const audience = policy.audience || requiredAudience(rule);
-  const claims = authorizer.verifyToken({ token, audience, address, requirement });
+  const claims = authorizer.verifyToken({ token, audience: policy.audience, address });
   return claims instanceof Promise ? claims.then(allow) : allow(claims);
 }
 
@@ -138,22 +141,18 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
 function policyRule({ policy }: Authorizer, path: string): MethodRule | null {
   if (policy === null) return null;
   const rule = ruleOfPath(policy.policy, path);
-  if (rule === null) {
-    const requirement = requiredAuthentication(rule);
-    throw new Denied({ kind: 'policy-unmet', refusal: METHOD_NOT_LISTED, roles: [], requirement });
-  }
+  if (rule === null) throw policyUnmet(METHOD_NOT_LISTED, rule);
   return rule;
-}
-
-function requiredAudience(rule: MethodRule | null): string {
-  return rule === null || rule === 'public' ? '' : (rule.audience ?? '');
 }
 
 function requireRule(claims: VerifiedClaims, rule: MethodRule, nowMs: number): void {
   const refusal = unmetBy(rule, claims, nowMs / 1000);
-  if (refusal === null) return;
-  const roles = rule === 'public' ? [] : rule.roles.map(headerText);
-  throw new Denied({ kind: 'policy-unmet', refusal, roles, requirement: requiredAuthentication(rule) });
+  if (refusal !== null) throw policyUnmet(refusal, rule);
+}
+
+function policyUnmet(refusal: PolicyRefusal, rule: MethodRule | null): Denied {
+  const roles = rule === null || rule === 'public' ? [] : rule.roles.map(headerText);
+  return new Denied({ kind: 'policy-unmet', refusal, roles, requirement: requiredAuthentication(rule) });
 }
 
 function requireRoles(claims: VerifiedClaims, { rolesAny, rolesAll }: RoutePolicy): void {

@@ -143,6 +143,8 @@ describe('G26 Check with a policy file', () => {
       '401 TOKEN_CLAIMS_INVALID',
     );
     expect(await verdict('/shop.Orders/Pay', user(), audience)).toBe('401 TOKEN_CLAIMS_INVALID');
+    const other = { audience: 'postern', min_acr: 'aal2' };
+    expect(await verdict('/shop.Orders/Export', user(), other)).toBe('401 TOKEN_CLAIMS_INVALID');
     expect(await verdict('/shop.Orders/Bill', user({ aud: 'billing' }))).toBe('401 STEP_UP_REQUIRED');
   });
 
