@@ -190,23 +190,27 @@ func (p *Policy) Authorize(ctx context.Context, v *Verifier, rules Rules, method
 		return nil, refusedUnlisted
 	}
 	code, ok := rules[method]
-	if !ok {
-		code = Rule{Public: rule.public}
+	if rule.public {
+		if !ok {
+			code = Rule{Public: true}
+		}
+		return Rules{method: code}.Authorize(ctx, v, method, authorization)
 	}
-	if !rule.public {
-		code.Public, code.Optional = false, false
-		code.MinACR, code.MaxAuthAge = strictest(code.require(), rule.require)
-	}
-	ctx, err := Rules{method: code}.Authorize(ctx, v, method, authorization)
-	if err != nil || rule.public {
-		return ctx, err
+	ctx, err := Rules{method: {Audience: code.Audience}}.Authorize(ctx, v, method, authorization)
+	if err != nil {
+		return nil, err
 	}
 	caller, ok := CallerFrom(ctx)
 	if !ok {
 		return nil, refusedMissing
 	}
-	if refused := rule.require.unmet(caller, v.clock); refused != nil {
-		return nil, refused
+	// The audiences of both come first: nobody is asked to step up for a token that is refused in any case.
+	audience, require := Require{Audience: rule.require.Audience}, code.require()
+	require.MinACR, require.MaxAuthAge = strictest(require, rule.require)
+	for _, required := range []*Require{&audience, &require, &rule.require} {
+		if refused := required.unmet(caller, v.clock); refused != nil {
+			return nil, refused
+		}
 	}
 	return ctx, nil
 }

@@ -85,7 +85,8 @@ func reaches(level, required string) bool {
 // to prove.
 func strictest(one, other Require) (minACR string, maxAuthAge time.Duration) {
 	minACR, maxAuthAge = one.MinACR, one.MaxAuthAge
-	if slices.Index(levels, other.MinACR) > slices.Index(levels, minACR) {
+	// A level that does not exist stays, and is reached by no token.
+	if minACR == "" || reaches(other.MinACR, minACR) {
 		minACR = other.MinACR
 	}
 	if other.MaxAuthAge != 0 && (maxAuthAge == 0 || other.MaxAuthAge < maxAuthAge) {

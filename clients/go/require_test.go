@@ -215,6 +215,8 @@ func TestPolicyRaisesTheRule(t *testing.T) {
 		{`"public"`, `{"MinACR": "aal2"}`, `acr_values="aal2"`},
 		{`{"min_acr": "aal2"}`, `{"Public": true}`, `acr_values="aal2"`},
 		{`{"min_acr": "aal2"}`, `{"Optional": true}`, `acr_values="aal2"`},
+		// A level that does not exist is not forgotten over one that the token has.
+		{`{"min_acr": "aal1"}`, `{"MinACR": "aal3"}`, `acr_values="aal3"`},
 	} {
 		policy, err := ParsePolicy([]byte(`{"version": 1, "methods": {"/a.B/C": ` + test.rule + `}}`))
 		if err != nil {
@@ -228,6 +230,31 @@ func TestPolicyRaisesTheRule(t *testing.T) {
 		refused, ok := err.(*Refusal)
 		if !ok || !strings.HasSuffix(refused.Challenge(), `"insufficient_user_authentication", `+test.challenge) {
 			t.Errorf("%s and %s: %v", test.rule, test.code, err)
+		}
+	}
+}
+
+// M53. Nobody is asked to step up for a token that is refused for its audience in any case.
+func TestAudienceBeforeLevel(t *testing.T) {
+	var settings []tokenSetting
+	readCorpus(t, "tokens.json", &settings)
+	setting := &settings[0]
+	v := fixedVerifier(t, setting)
+	index := slices.IndexFunc(setting.Tokens, func(vector tokenVector) bool { return vector.Claims != nil && vector.Claims.ACR == AAL1 })
+	authorization := []string{"Bearer " + string(setting.Tokens[index].Token)}
+	for file, code := range map[string]Rule{
+		`{"audience": "reports", "min_acr": "aal2"}`: {},
+		`{"audience": "reports"}`:                    {MinACR: AAL2},
+		`{"min_acr": "aal2"}`:                        {Audience: "reports"},
+		`{"audience": "reports", "max_auth_age": 1}`: {Audience: setting.Policy.Audiences[0]},
+	} {
+		policy, err := ParsePolicy([]byte(`{"version": 1, "methods": {"/a.B/C": ` + file + `}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = policy.Authorize(t.Context(), v, Rules{"/a.B/C": code}, "/a.B/C", authorization)
+		if refused, ok := err.(*Refusal); !ok || refused.Reason != ReasonTokenClaimsInvalid {
+			t.Errorf("%s and %+v: %v", file, code, err)
 		}
 	}
 }

@@ -22,6 +22,7 @@ import {
 } from './argument-checks.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import {
+  audienceUnmetBy,
   requiredAuthentication,
   METHOD_NOT_LISTED,
   type MethodRule,
@@ -32,7 +33,7 @@ import {
 import { PolicyFile } from '../policy/policy-file.ts';
 import { PosternError, stepUpRequired } from './postern-error.ts';
 import { authenticationIn, type MethodAccess, type Requirements, validateRules } from './access-rules.ts';
-import type { Verifier } from './verifier.ts';
+import { requireClaims, type Verifier } from './verifier.ts';
 
 export interface AuthInterceptorOptions {
   readonly verifier: Verifier;
@@ -160,26 +161,37 @@ function authorize(
       reason: 'CREDENTIALS_MISSING',
     });
   }
+  const requirements = rule === 'public' ? {} : rule.requirements;
+  if (listed === 'public') return verifier.verify(token, optionsFor(token, requirements, clientAddress));
+  const { audience } = requirements;
+  const first = audience === undefined ? {} : { audience };
   const accept = (claims: VerifiedClaims) => {
-    const refusal = unmetBy(listed, claims, Date.now() / 1000);
-    if (refusal !== null) throw refusedBy(refusal, listed);
+    requireBoth(claims, requirements, listed);
     return claims;
   };
-  const requirements = withAuthentication(rule === 'public' ? {} : rule.requirements, listed);
-  const verdict = verifier.verify(token, optionsFor(token, requirements, clientAddress));
+  const verdict = verifier.verify(token, optionsFor(token, first, clientAddress));
   return verdict instanceof Promise ? verdict.then(accept) : accept(verdict);
 }
 
-/** The requirements of the code, with the level that satisfies the policy as well: one step-up is enough for both. */
-function withAuthentication(requirements: Requirements, listed: MethodRule): Requirements {
-  const required = requiredAuthentication(listed);
-  if (required.minAcr === null && required.maxAuthAgeSeconds === null) return requirements;
-  const { minAcr, maxAuthAgeSeconds } = strictestRequirement(required, authenticationIn(requirements));
-  return {
+/**
+ * The audience of the policy, the strictest level of both, so that one step-up is enough, and all else.
+ *
+ * @throws PosternError
+ */
+function requireBoth(claims: VerifiedClaims, requirements: Requirements, listed: MethodRule): void {
+  const withoutAudience = audienceUnmetBy(listed, claims);
+  if (withoutAudience !== null) throw refusedBy(withoutAudience, listed);
+  const { minAcr, maxAuthAgeSeconds } = strictestRequirement(
+    requiredAuthentication(listed),
+    authenticationIn(requirements),
+  );
+  requireClaims(claims, {
     ...requirements,
     ...(minAcr !== null && { minAcr }),
     ...(maxAuthAgeSeconds !== null && { maxAuthAgeSeconds }),
-  };
+  });
+  const refusal = unmetBy(listed, claims, Date.now() / 1000);
+  if (refusal !== null) throw refusedBy(refusal, listed);
 }
 
 function refusedBy({ reason, detail }: PolicyRefusal, rule: MethodRule | null): PosternError {

@@ -190,20 +190,25 @@ function claimsOrThrow(verdict: TokenVerdict, requirements: Requirements): Verif
     const { reason, detail } = verdict.refusal;
     throw new PosternError(detail, { code: status.UNAUTHENTICATED, reason });
   }
-  requireAuthentication(verdict.claims, requirements);
+  requireClaims(verdict.claims, requirements);
+  return verdict.claims;
+}
+
+/** The requirements beyond the audience. @throws PosternError */
+export function requireClaims(claims: VerifiedClaims, requirements: Omit<Requirements, 'audience'>): void {
+  requireAuthentication(claims, requirements);
   const { roles, actors } = requirements;
-  const missing = roles?.find((role) => !verdict.claims.roles.includes(role));
+  const missing = roles?.find((role) => !claims.roles.includes(role));
   if (missing !== undefined) {
     const facts = { code: status.PERMISSION_DENIED, reason: 'ROLE_MISSING' } as const;
     throw new PosternError(`the subject lacks the role '${missing}'`, facts);
   }
   // Only the service that made this call counts: those before it are history (RFC 8693 section 4.1).
-  const actor = verdict.claims.actor?.name ?? null;
+  const actor = claims.actor?.name ?? null;
   if (actors !== undefined && (actor === null || !actors.includes(actor))) {
     const facts = { code: status.PERMISSION_DENIED, reason: 'ACTOR_NOT_ALLOWED' } as const;
     throw new PosternError('the token names no service that may act for the subject here', facts);
   }
-  return verdict.claims;
 }
 
 /** Before the roles: those that need a second factor are in no token of a lower level. @throws PosternError STEP_UP_REQUIRED */

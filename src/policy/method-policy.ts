@@ -65,9 +65,9 @@ export function requiredAuthentication(rule: MethodRule | null): AuthenticationR
  */
 export function unmetBy(rule: MethodRule, claims: VerifiedClaims, nowSeconds: number): PolicyRefusal | null {
   if (rule === 'public') return null;
-  const { audience, roles, actors } = rule;
-  if (audience !== null && !claims.audience.includes(audience))
-    return { reason: 'TOKEN_CLAIMS_INVALID', detail: 'aud does not have the required audience' };
+  const { roles, actors } = rule;
+  const withoutAudience = audienceUnmetBy(rule, claims);
+  if (withoutAudience !== null) return withoutAudience;
   // Before the roles: those that need a second factor are not in the token of a lower level, and step-up brings them.
   const fault = authenticationFault(claims, rule, nowSeconds);
   if (fault !== null) return { reason: 'STEP_UP_REQUIRED', detail: fault };
@@ -82,6 +82,15 @@ export function unmetBy(rule: MethodRule, claims: VerifiedClaims, nowSeconds: nu
       detail: 'the token names no service that the policy lets act here',
     };
   return null;
+}
+
+/**
+ * Whether a token lacks the audience of a rule. It counts before the level, also before that of another rule: nobody is asked to
+ * step up for a token that is refused in any case.
+ */
+export function audienceUnmetBy(rule: MethodRule, claims: VerifiedClaims): PolicyRefusal | null {
+  if (rule === 'public' || rule.audience === null || claims.audience.includes(rule.audience)) return null;
+  return { reason: 'TOKEN_CLAIMS_INVALID', detail: 'aud does not have the required audience' };
 }
 
 /** A path that no server or proxy reads as another one: no escapes, empty or dot segments, or parameters. */

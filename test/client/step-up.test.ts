@@ -222,6 +222,23 @@ describe('M45 a server interceptor', () => {
       requirement: { minAcr: 'aal2', maxAuthAgeSeconds: 300 },
     });
   });
+
+  test.each<[string, string, Requirements]>([
+    ['of the file', '{audience: reports, min_acr: aal2}', {}],
+    ['of the file, the level of the code', '{audience: reports}', { minAcr: 'aal2' }],
+    ['of the code, the level of the file', '{min_acr: aal2}', { audience: 'reports' }],
+    ['of the file beside another', '{audience: reports, min_acr: aal2}', { audience: 'postern' }],
+  ])('M41 asks nobody to step up for a token without the audience: that %s', async (_name, rule, access) => {
+    const path = join(folder, 'audience.yaml');
+    writeFileSync(path, `version: 1\nmethods:\n  /t.T/Call: ${rule}\n`);
+    const policy = await openPolicyFile(path);
+    closings.push(() => policy.close());
+    const refused = await callOf(
+      { policy, methods: { '/t.T/Call': access } },
+      await tokenWith(level('aal1')),
+    );
+    expect(refused).toMatchObject({ reason: 'TOKEN_CLAIMS_INVALID' });
+  });
 });
 
 test('M45 what a user can log in with is in the error of SECOND_FACTOR_REQUIRED', () => {

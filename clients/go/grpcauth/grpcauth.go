@@ -38,6 +38,7 @@ func ServerOptions(v *postern.Verifier, rules Rules) []grpc.ServerOption {
 // nil. A file that is reloaded is used from the next call on.
 func PolicyOptions(v *postern.Verifier, file *postern.PolicyFile, rules Rules) []grpc.ServerOption {
 	mustBeValid(rules, nil)
+	rules = maps.Clone(rules)
 	guard := func(ctx context.Context, method string) (context.Context, error) {
 		return file.Policy().Authorize(ctx, v, rules, method, metadata.ValueFromIncomingContext(ctx, "authorization"))
 	}

@@ -273,6 +273,38 @@ def test_file_and_code_each_raise_the_requirement(
     assert info_of(verdict) == ("STEP_UP_REQUIRED", expected)
 
 
+@pytest.mark.parametrize(
+    ("file_rule", "code"),
+    [
+        ('{"audience": "reports", "min_acr": "aal2"}', None),
+        ('{"audience": "reports"}', FRESH),
+        ('{"min_acr": "aal2"}', Require(audience="reports")),
+        ('{"audience": "reports", "min_acr": "aal2"}', Require(audience="orders")),
+    ],
+)
+def test_nobody_steps_up_for_a_token_of_another_audience(
+    file_rule: str, code: Any, verifier: Verifier, issue: Issue, tmp_path: Path
+) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text(f'{{"version": 1, "methods": {{"{METHOD}": {file_rule}}}}}')
+    guard = grpc_sync.Authenticate(verifier, {} if code is None else {METHOD: code}, policy=PolicyFile(file))
+    verdict = guard.judge(details(f"Bearer {issue(acr='aal1', age=0)}"))
+    assert info_of(verdict) == ("TOKEN_CLAIMS_INVALID", {})
+
+
+@pytest.mark.parametrize("code", [Require(roles=["admin"]), Require(actors=["shop"])], ids=["roles", "actors"])
+def test_the_code_requires_its_roles_and_actors_beside_a_file(
+    code: Require, verifier: Verifier, issue: Issue, tmp_path: Path
+) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text(f'{{"version": 1, "methods": {{"{METHOD}": {{"min_acr": "aal2"}}}}}}')
+    guard = grpc_sync.Authenticate(verifier, {METHOD: code}, policy=PolicyFile(file))
+    assert info_of(guard.judge(details(f"Bearer {issue(acr='aal1', age=0)}")))[0] == "STEP_UP_REQUIRED"
+    verdict = guard.judge(details(f"Bearer {issue(acr='aal2', age=0)}"))
+    assert isinstance(verdict, Refusal)
+    assert verdict.code is grpc.StatusCode.PERMISSION_DENIED
+
+
 @pytest.mark.parametrize(("reason", "forgets"), [("TOKEN_REVOKED", 1), (None, 1), ("STEP_UP_REQUIRED", 0)])
 def test_no_renewal_answers_a_demand_to_step_up(reason: str | None, forgets: int, monkeypatch: pytest.MonkeyPatch) -> None:
     forgotten: list[object] = []

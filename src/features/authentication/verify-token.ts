@@ -74,7 +74,10 @@ function verifyNow(
       : verifyAccessToken(verifier, token, requiredAudience);
   if (requirement === undefined) return claims;
   // On every call, for a cached token as well: a proof grows old.
-  const accept = (verified: VerifiedClaims) => requireAuthentication(verified, requirement, nowMs());
+  const accept = (verified: VerifiedClaims) => {
+    requireAuthentication(verified, requirement, nowMs());
+    return verified;
+  };
   return claims instanceof Promise ? claims.then(accept) : accept(claims);
 }
 
@@ -88,14 +91,13 @@ function verifyAccessToken(
 }
 
 /** @throws Rejected `step-up-required` */
-function requireAuthentication(
+export function requireAuthentication(
   claims: VerifiedClaims,
   requirement: AuthenticationRequirement,
   nowMs: number,
-): VerifiedClaims {
+): void {
   const detail = authenticationFault(claims, requirement, nowMs / 1000);
-  if (detail === null) return claims;
-  throw new Rejected({ kind: 'step-up-required', detail, requirement });
+  if (detail !== null) throw new Rejected({ kind: 'step-up-required', detail, requirement });
 }
 
 function claimsOrThrow(verdict: TokenVerdict): VerifiedClaims {

@@ -8,9 +8,10 @@ import {
   type CheckResponse,
 } from '../../generated/envoy/service/auth/v3/external_auth.ts';
 import { looksLikeApiKey } from '../../domain/claims/api-key.ts';
-import type { VerifyInput } from '../../features/authentication/verify-token.ts';
+import { requireAuthentication, type VerifyInput } from '../../features/authentication/verify-token.ts';
 import { clientOf } from './checked-client.ts';
 import {
+  audienceUnmetBy,
   requiredAuthentication,
   METHOD_NOT_LISTED,
   type MethodPolicy,
@@ -112,7 +113,11 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
   if (policy.optional && (rule === null || rule === 'public') && authorization.length === 0)
     return allowedResponse(null, reserved, stripToken);
 
+  const requirement = strictestRequirement(policy, requiredAuthentication(rule));
   const allow = (claims: VerifiedClaims) => {
+    const withoutAudience = rule === null ? null : audienceUnmetBy(rule, claims);
+    if (withoutAudience !== null) throw policyUnmet(withoutAudience, rule);
+    requireAuthentication(claims, requirement, authorizer.nowMs());
     requireRoles(claims, policy);
     requireActor(claims, policy);
     if (rule !== null) requireRule(claims, rule, authorizer.nowMs());
@@ -123,8 +128,7 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
   };
   const token = bearerToken(authorization);
   const address = looksLikeApiKey(token) ? clientOf(attributes, authorizer.isTrustedProxy) : null;
-  const requirement = strictestRequirement(policy, requiredAuthentication(rule));
-  const claims = authorizer.verifyToken({ token, audience: policy.audience, address, requirement });
+  const claims = authorizer.verifyToken({ token, audience: policy.audience, address });
   return claims instanceof Promise ? claims.then(allow) : allow(claims);
 }
 

@@ -24,6 +24,7 @@ methods:
   /shop.Orders/Export: {audience: billing}
   /shop.Orders/Refund: {roles: [agent], actors: [support]}
   /shop.Orders/Pay: {min_acr: aal1, max_auth_age: 300}
+  /shop.Orders/Bill: {audience: billing, min_acr: aal2}
 `;
 let service: TestService;
 
@@ -133,6 +134,18 @@ describe('G26 Check with a policy file', () => {
     expect(await verdict('/shop.Orders/Hours', at('aal1', 0), { min_acr: 'aal2' })).toBe(
       '401 STEP_UP_REQUIRED',
     );
+  });
+
+  test('M41 nobody is asked to step up for a token without the audience', async () => {
+    const audience = { audience: 'billing' };
+    expect(await verdict('/shop.Orders/Bill', user())).toBe('401 TOKEN_CLAIMS_INVALID');
+    expect(await verdict('/shop.Orders/Export', user(), { min_acr: 'aal2' })).toBe(
+      '401 TOKEN_CLAIMS_INVALID',
+    );
+    expect(await verdict('/shop.Orders/Pay', user(), audience)).toBe('401 TOKEN_CLAIMS_INVALID');
+    const other = { audience: 'postern', min_acr: 'aal2' };
+    expect(await verdict('/shop.Orders/Export', user(), other)).toBe('401 TOKEN_CLAIMS_INVALID');
+    expect(await verdict('/shop.Orders/Bill', user({ aud: 'billing' }))).toBe('401 STEP_UP_REQUIRED');
   });
 
   test('E02 a public method gets none of the client’s identity headers', async () => {

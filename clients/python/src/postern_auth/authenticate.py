@@ -16,6 +16,7 @@ from .caller import caller_variable
 from .claims import Caller
 from .policy import Policy, PolicyFile, combined
 from .refusal import Refused
+from .requirements import Requirements
 from .rules import Require, Rule, Rules, ServiceDescriptor
 from .verifier import Verifier
 
@@ -87,10 +88,8 @@ class Authenticator:
             if token is not None and looks_like_api_key(token):
                 return PresentedKey(token, rule, policy, call.method)
             if token is not None:
-                caller = self._verifier.verify(token, **rule.requirements)
-                if policy is not None:
-                    policy.check(call.method, caller)
-                return caller
+                caller = self._verifier.verify(token, **_required_first(rule, policy))
+                return _allowed(caller, rule, policy, call.method)
             if rule.optional:
                 return None
             raise credentials_missing("metadata 'authorization: Bearer <token>'")
@@ -101,25 +100,34 @@ class Authenticator:
         """Blocks up to a second while Postern is asked about a key."""
         try:
             caller = self._verifier.verify(
-                presented.key, **presented.rule.requirements, client_address=self._client_address(context)
+                presented.key,
+                **_required_first(presented.rule, presented.policy),
+                client_address=self._client_address(context),
             )
-            return _allowed(presented, caller)
+            return _allowed(caller, presented.rule, presented.policy, presented.method)
         except Exception as error:
             return refusal_of(error)
 
     async def ajudge_key(self, presented: PresentedKey, context: Any) -> Caller | Refusal:
         try:
             caller = await self._verifier.averify(
-                presented.key, **presented.rule.requirements, client_address=self._client_address(context)
+                presented.key,
+                **_required_first(presented.rule, presented.policy),
+                client_address=self._client_address(context),
             )
-            return _allowed(presented, caller)
+            return _allowed(caller, presented.rule, presented.policy, presented.method)
         except Exception as error:
             return refusal_of(error)
 
 
-def _allowed(presented: PresentedKey, caller: Caller) -> Caller:
-    if presented.policy is not None:
-        presented.policy.check(presented.method, caller)
+def _required_first(rule: Require, policy: Policy | None) -> Requirements:
+    """What the verifier checks. With a policy only the audience: the policy has the rest, after its own audience."""
+    return rule.requirements if policy is None else Require(audience=rule.audience).requirements
+
+
+def _allowed(caller: Caller, rule: Require, policy: Policy | None, method: str) -> Caller:
+    if policy is not None:
+        policy.check(method, caller, rule)
     return caller
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from .bounded_file import read_regular_file
 from .claims import Caller, is_identifier, wrong_audience
 from .refusal import Refused
-from .requirements import LEVELS, MAX_AUTH_AGE, Level, require_authentication, strictest
+from .requirements import LEVELS, MAX_AUTH_AGE, Level, require_actor, require_authentication, require_roles, strictest
 from .rules import PUBLIC, Require, Rule
 
 log = logging.getLogger("postern_auth")
@@ -26,6 +26,9 @@ _MAX_BYTES: Final = 256 * 1024
 _MAX_DEPTH: Final = 16
 #: How often the file is looked at.
 _INTERVAL_SECONDS: Final = 10.0
+
+
+_NOTHING_MORE: Final = Require()
 
 
 class InvalidPolicy(ValueError):
@@ -74,20 +77,21 @@ class Policy:
         """False for a public method. Raises `Refused` for a method that is not listed."""
         return self._rule(method) is not None
 
-    def authentication(self, method: str) -> tuple[Level | None, int | None]:
-        """The level and the age that the method requires. Raises `Refused` for a method that is not listed."""
-        rule = self._rule(method)
-        return (None, None) if rule is None else (rule.min_acr, rule.max_auth_age)
-
-    def check(self, method: str, caller: Caller) -> None:
-        """Raises `Refused` when the caller, whose token is valid, does not meet the rule of the method."""
+    def check(self, method: str, caller: Caller, code: Require = _NOTHING_MORE) -> None:
+        """Raises `Refused` when the caller, whose token is valid, does not meet the rule of the method, or what the code of
+        the program requires beyond its own audience."""
         rule = self._rule(method)
         if rule is None:
             return
+        # Before the level: nobody is asked to step up for a token that is refused in any case.
         if rule.audience is not None and rule.audience not in caller.audience:
             raise wrong_audience()
         # Before the roles: one that needs a second factor comes with it.
-        require_authentication(caller, rule.min_acr, rule.max_auth_age)
+        min_acr, max_auth_age = strictest((code.min_acr, code.max_auth_age), (rule.min_acr, rule.max_auth_age))
+        require_authentication(caller, min_acr, max_auth_age)
+        require_roles(caller, code.roles)
+        if code.actors is not None:
+            require_actor(caller, code.actors)
         for role in rule.roles:
             if role not in caller.roles:
                 raise Refused("ROLE_MISSING", f"the subject lacks the role '{role}'")
@@ -325,12 +329,11 @@ class PolicyFile:
         return content, read_policy(text, is_json=self._path.suffix.lower() == ".json")
 
 
-def combined(policy: PolicyFile, rules: Mapping[str, Rule], method: str) -> tuple[Require | None, Policy]:
-    """The requirements of the code for a call, and the policy to check afterwards. Raises `Refused`."""
+def combined(policy: PolicyFile, rules: Mapping[str, Rule], method: str) -> tuple[Require | None, Policy | None]:
+    """The requirements of the code for a call, and the policy when it requires something as well. Raises `Refused`."""
     current = policy.policy
     rule = rules.get(method, PUBLIC)
+    code = rule if isinstance(rule, Require) else None
     if not current.needs_token(method):
-        return (rule if isinstance(rule, Require) else None), current
-    code = rule if isinstance(rule, Require) else Require()
-    min_acr, max_auth_age = strictest((code.min_acr, code.max_auth_age), current.authentication(method))
-    return replace(code, optional=False, min_acr=min_acr, max_auth_age=max_auth_age), current
+        return code, None
+    return replace(code or _NOTHING_MORE, optional=False), current
