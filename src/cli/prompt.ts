@@ -25,6 +25,8 @@ export class Prompt {
   readonly #interrupted: Promise<'interrupted'>;
   /** Between two questions as well: what is typed ahead may be a password. */
   #isHidden = true;
+  /** The input has ended. Lines that came before may still wait for their question. */
+  #hasEnded = false;
 
   constructor({ input, output }: Terminal) {
     this.#output = output;
@@ -37,6 +39,7 @@ export class Prompt {
     this.#reader = createInterface({ input, output: echo, terminal: true, historySize: 0 });
     this.#lines = this.#reader[Symbol.asyncIterator]();
     this.#reader.on('line', () => (this.#isHidden = true));
+    this.#reader.once('close', () => (this.#hasEnded = true));
     this.#interrupted = new Promise((resolve) => {
       this.#reader.once('SIGINT', () => {
         this.#interruption.abort();
@@ -53,7 +56,8 @@ export class Prompt {
   /** Line editing works in both cases; what is typed is shown or not. @throws CommandFailure on Ctrl-C or the end of the input */
   async ask(question: string, { hidden }: { readonly hidden: boolean }): Promise<string> {
     this.#isHidden = hidden;
-    if (hidden) this.#output.write(question);
+    // Node 24 throws for the prompt of a reader that has ended.
+    if (hidden || this.#hasEnded) this.#output.write(question);
     else {
       this.#reader.setPrompt(question);
       this.#reader.prompt();
