@@ -237,7 +237,8 @@ describeWith('envoy', 'behind a real Envoy', () => {
     expect((await get('/orders', bearer(token))).status).toBe(200);
     const last = await until(async () => {
       const answer = await get('/orders', bearer(token));
-      return answer.status !== 200 && answer;
+      // 503: on a busy machine Check did not answer within Envoy's time limit.
+      return ![200, 503].includes(answer.status) && answer;
     });
     expect([last.status, last.reason]).toEqual([401, 'TOKEN_EXPIRED']);
     await brief.end;
