@@ -4,12 +4,13 @@ import { fileURLToPath } from 'node:url';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { build } from 'esbuild';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { type Browser, type Page } from 'playwright-core';
 
 import { descriptorSetBase64 } from '../../src/generated/descriptor-set.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 import { startWebBackend, type WebBackend } from '../support/web-backend.ts';
-import { describeWith, toolPath } from './tool.ts';
+import { launchBrowser } from './launch-browser.ts';
+import { describeWith } from './tool.ts';
 
 export interface PageCall {
   readonly url: string;
@@ -55,11 +56,7 @@ describeWith('chromium', 'in a browser', () => {
     origin = `http://127.0.0.1:${(pages.address() as AddressInfo).port}`;
     service = await startTestService({ POSTERN_HTTP_RPC: 'auth', POSTERN_CORS_ORIGINS: origin });
     userId = await service.addUser(email, password, ['editor']);
-    browser = await chromium.launch({
-      executablePath: toolPath('chromium'),
-      // As root Chromium has no sandbox.
-      chromiumSandbox: process.getuid?.() !== 0,
-    });
+    browser = await launchBrowser();
   }, 60_000);
   afterAll(async () => {
     await browser.close();

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { type Browser, type CDPSession, chromium, type Page } from 'playwright-core';
+import { type Browser, type CDPSession, type Page } from 'playwright-core';
 
 import { TcpProxy } from '../support/tcp-proxy.mjs';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -12,7 +12,8 @@ import { startWebBackend, type WebBackend } from '../support/web-backend.ts';
 import { oathtoolCode, pyotpCode } from './authenticator-apps.ts';
 import { challengeFor, startFreshFactorRoute } from './fresh-factor-route.ts';
 import { runTool } from './run-tool.ts';
-import { describeWith, toolPath } from './tool.ts';
+import { launchBrowser } from './launch-browser.ts';
+import { describeWith } from './tool.ts';
 import { until } from './until.ts';
 
 const password = 'correct horse battery';
@@ -39,10 +40,7 @@ describeWith('chromium', 'second factors on the page of examples/web-backend', (
     url = `http://localhost:${backend.port}`;
     const settings = { POSTERN_GRPC_LISTEN: grpcAddress, POSTERN_PASSKEY_ORIGINS: url };
     service = await startTestService(settings, database);
-    browser = await chromium.launch({
-      executablePath: toolPath('chromium'),
-      chromiumSandbox: process.getuid?.() !== 0,
-    });
+    browser = await launchBrowser();
   }, 60_000);
   afterAll(async () => {
     await browser.close();
@@ -56,6 +54,7 @@ describeWith('chromium', 'second factors on the page of examples/web-backend', (
   async function onPage<T>(work: (page: Page) => Promise<T>): Promise<T> {
     const context = await browser.newContext({ viewport: { width: 800, height: 900 } });
     try {
+      await context.addInitScript({ content: MARK_OFFERS });
       const page = await context.newPage();
       const faults: string[] = [];
       page.on('console', (line) => void faults.push(line.text()));
@@ -148,7 +147,9 @@ describeWith('chromium', 'second factors on the page of examples/web-backend', (
     await click(page, 'Add a passkey');
     await page.getByText('This device: passkey, never used').waitFor();
   }
-  /** Without it the browser would answer the offer of the page (conditional UI) by itself. */
+  /** Waits until the offer of the page (conditional UI) has reached the browser: one that is confirmed logs in before a button can. */
+  const offersPasskeys = (page: Page) => page.locator('html[data-offers]').waitFor();
+  /** Without it the browser would answer the offer of the page by itself. */
   const confirmByItself = (
     { cdp, authenticatorId }: Awaited<ReturnType<typeof attachAuthenticator>>,
     enabled: boolean,
@@ -205,6 +206,7 @@ describeWith('chromium', 'second factors on the page of examples/web-backend', (
 
       await confirmByItself(authenticator, false);
       await logOut(page);
+      await offersPasskeys(page);
       await confirmByItself(authenticator, true);
       await click(page, 'Log in with a passkey');
       await isLoggedIn(page, person, 'aal2');
@@ -212,6 +214,7 @@ describeWith('chromium', 'second factors on the page of examples/web-backend', (
       // Nothing is clicked: the browser offers the passkey, and the person takes it.
       await confirmByItself(authenticator, false);
       await logOut(page);
+      await offersPasskeys(page);
       await confirmByItself(authenticator, true);
       await page.reload();
       await isLoggedIn(page, person, 'aal2');
@@ -233,6 +236,7 @@ describeWith('chromium', 'second factors on the page of examples/web-backend', (
       await logOut(page);
       const { authenticatorId, cdp } = authenticator;
       await cdp.send('WebAuthn.setUserVerified', { authenticatorId, isUserVerified: false });
+      await offersPasskeys(page);
       await confirmByItself(authenticator, true);
       await click(page, 'Log in with a passkey');
       await says(page, 'The passkey was not confirmed.');
@@ -251,6 +255,7 @@ describeWith('chromium', 'second factors on the page of examples/web-backend', (
       await logOut(page);
       // The same host, and so the same relying party for the browser; only the port differs.
       await open(page, `http://localhost:${stranger?.port ?? 0}`);
+      await offersPasskeys(page);
       await confirmByItself(authenticator, true);
       await click(page, 'Log in with a passkey');
       await says(page, 'This passkey is not known here.');
@@ -351,3 +356,12 @@ describeWith('chromium', 'second factors on the page of examples/web-backend', (
     });
   }
 });
+
+/** Runs in the page before its scripts. */
+const MARK_OFFERS = `
+  const get = navigator.credentials.get.bind(navigator.credentials);
+  navigator.credentials.get = (options) => {
+    const answer = get(options);
+    if (options?.mediation === 'conditional') document.documentElement.dataset.offers = 'true';
+    return answer;
+  };`;

@@ -3,14 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { type Browser, type BrowserContext, type Page } from 'playwright-core';
 
 import { addPasskey } from '../support/passkeys.ts';
 import { SoftwareAuthenticator } from '../support/software-authenticator.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 import { startWebBackend, type WebBackend } from '../support/web-backend.ts';
-import { describeWith, toolPath } from './tool.ts';
+import { launchBrowser } from './launch-browser.ts';
+import { describeWith } from './tool.ts';
 
 const password = 'correct horse battery';
 
@@ -31,10 +32,7 @@ describeWith('chromium', 'sessions on the page of examples/web-backend', () => {
       { POSTERN_GRPC_LISTEN: grpcAddress, POSTERN_PASSKEY_ORIGINS: url },
       database,
     );
-    browser = await chromium.launch({
-      executablePath: toolPath('chromium'),
-      chromiumSandbox: process.getuid?.() !== 0,
-    });
+    browser = await launchBrowser();
   }, 60_000);
   afterAll(async () => {
     await browser.close();
