@@ -43,6 +43,7 @@ export interface OpenChallenge {
  */
 export class PasskeyChallenges {
   readonly #deriveKey: () => Uint8Array;
+  #key: Uint8Array | null = null;
   readonly #nowMs: () => number;
 
   /**
@@ -81,7 +82,8 @@ export class PasskeyChallenges {
   }
 
   #mac(content: Uint8Array): Buffer {
-    return createHmac('sha256', this.#deriveKey()).update(content).digest();
+    this.#key ??= this.#deriveKey();
+    return createHmac('sha256', this.#key).update(content).digest();
   }
 }
 

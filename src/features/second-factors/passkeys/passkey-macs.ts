@@ -18,6 +18,7 @@ export interface PasskeyRow {
  */
 export class PasskeyMacs {
   readonly #deriveKey: () => Uint8Array;
+  #key: Uint8Array | null = null;
 
   /** @param deriveKey returns 32 bytes, always the same; its errors propagate to the caller */
   constructor(deriveKey: () => Uint8Array) {
@@ -26,7 +27,8 @@ export class PasskeyMacs {
 
   of({ id, userId, credentialId, coseKey, backupEligible }: PasskeyRow): Buffer {
     const text = JSON.stringify(['passkey', id, userId, hex(credentialId), hex(coseKey), backupEligible]);
-    return createHmac('sha256', this.#deriveKey()).update(text).digest();
+    this.#key ??= this.#deriveKey();
+    return createHmac('sha256', this.#key).update(text).digest();
   }
 
   isRight(row: PasskeyRow & { readonly mac: Uint8Array }): boolean {
