@@ -5,8 +5,8 @@ import { join, relative } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 const dist = join(root, 'dist');
-/** What the bundle writes, and clears itself. */
-const bundle = join(dist, 'command');
+/** What the bundles write, and clear themselves. */
+const bundles = [join(dist, 'command'), join(dist, 'console')];
 const outputEnding = /(?:\.js|\.d\.ts)(?:\.map)?$/;
 
 /** Returns whether the folder is empty afterwards. */
@@ -14,7 +14,7 @@ function removeStale(folder) {
   let isEmpty = true;
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
-    if (entry.isDirectory() ? path !== bundle && removeStale(path) : isStale(path))
+    if (entry.isDirectory() ? !bundles.includes(path) && removeStale(path) : isStale(path))
       rmSync(path, { recursive: true });
     else isEmpty = false;
   }

@@ -16,6 +16,7 @@ import type { AddService } from '../rpc/handlers.ts';
 import type { MethodGuard } from '../rpc/method-guard.ts';
 import type { HealthGroup } from '../services/health-service.ts';
 import type { ListenerTls } from './listener-tls.ts';
+import { composeConsole } from './console.ts';
 import type { composeOAuth } from './oauth.ts';
 
 const SHUTDOWN_GRACE_MS = 8_000;
@@ -71,10 +72,12 @@ export class Listeners {
     this.#tls = tls;
     const isTrustedProxy = networkMatcher(settings.trustedProxies);
     const httpRpcs = new RpcEndpoints(guard);
+    const consolePages = composeConsole({ settings, guard });
     const services: ServedService[] = [];
     addRpcs((service, handlers) => {
       services.push({ service, addTo: (add) => add(service, handlers) });
       oauth.add(service, handlers);
+      consolePages?.add(service, handlers);
     });
     const hasAdminListener = settings.adminListen !== null;
     const isPublic = ({ service }: ServedService) => !hasAdminListener || service !== AdminServiceService;
@@ -113,7 +116,7 @@ export class Listeners {
         })
       : null;
     this.#httpCalls = new HttpCalls({
-      find: (path) => oauth.find(path) ?? httpRpcs.find(path),
+      find: (path) => oauth.find(path) ?? consolePages?.find(path) ?? httpRpcs.find(path),
       corsOrigins: settings.corsOrigins,
       isTrustedProxy,
       onFinish,
@@ -122,6 +125,7 @@ export class Listeners {
     this.#http = new HttpServer(parts.content, tls.forListener(settings.httpListen), {
       isTrustedProxy,
       calls: this.#httpCalls,
+      ...(consolePages && { documents: consolePages.documents }),
       onConnectionRefused: (refused) => connectionLog.refused('http', refused),
     });
   }

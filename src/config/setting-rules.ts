@@ -87,6 +87,7 @@ export interface SettingValues {
   readonly corsOrigins: readonly string[];
   readonly oauth: boolean;
   readonly passwordDoor: boolean;
+  readonly console: boolean;
   readonly clientId: string | null;
   readonly clientSecret: Secret | null;
   readonly tokenFile: string | null;

@@ -172,6 +172,16 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     'Whether `/login`, `/token` and the password grant are served, for [clients of a tutorial](oauth.md#the-paths-of-a-tutorial).',
     value.toggle,
   ),
+  console: {
+    ...setting(
+      'POSTERN_CONSOLE',
+      'on',
+      'Whether the [console](console.md), the web pages for administrators, is served at `/console/`. It needs `POSTERN_HTTP_RPC=admin`.',
+      value.toggle,
+    ),
+    displayedDefault: '`on`; in production `off`',
+    fallback: ({ production, purpose }) => !production && purpose === 'serve',
+  },
   clientId: optional(
     'POSTERN_CLIENT_ID',
     'The service account with which a sidecar calls WatchTrust: the client id that `postern service create` printed.',

@@ -55,6 +55,8 @@ export class HttpServer {
       readonly onConnectionRefused?: ReportRefusedConnection;
       /** Absent where nothing is served but documents. */
       readonly calls?: HttpCalls | null;
+      /** Beside those of `content`, by their paths. */
+      readonly documents?: ReadonlyMap<string, Document>;
     } = {},
   ) {
     const {
@@ -63,7 +65,7 @@ export class HttpServer {
       onConnectionRefused,
       calls = null,
     } = options;
-    const documents = publishedDocuments(content);
+    const documents = new Map([...publishedDocuments(content), ...(options.documents ?? [])]);
     this.#calls = calls;
     // A connection whose last request was answered can be closed for a new one.
     this.#slots = new ConnectionSlots(

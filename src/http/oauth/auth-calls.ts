@@ -12,11 +12,10 @@ import {
 } from '../../generated/postern/v1/auth.ts';
 import type { OperationCall } from '../../domain/operation-call.ts';
 import type { ServiceCredentials } from '../../features/service-accounts/check-service-proof.ts';
-import type { Call } from '../../rpc/call.ts';
 import { EncodedMessage } from '../../rpc/encoded-message.ts';
 import type { ServiceHandlers } from '../../rpc/handlers.ts';
-import { guardMethod, type MethodGuard } from '../../rpc/method-guard.ts';
-import { ruleOf } from '../../rpc/method-table.ts';
+import type { MethodGuard } from '../../rpc/method-guard.ts';
+import { guardedCall, plainCall } from '../guarded-call.ts';
 import type { HttpCall } from '../http-call.ts';
 
 /**
@@ -47,28 +46,7 @@ export function authCalls(
 ): AuthCalls {
   const { issueServiceToken, exchangeToken, refreshToken, revokeToken, login, verifyToken } =
     AuthServiceService;
-  const guarded = <Request, Response>(
-    path: string,
-    handler: (request: Request, call: Call) => Response | EncodedMessage | Promise<Response | EncodedMessage>,
-  ) => {
-    const run = guardMethod(path, ruleOf(path), guard, handler);
-    return async (request: Request, call: HttpCall): Promise<Response | EncodedMessage> => {
-      call.path = path;
-      return run(request, call);
-    };
-  };
-  const plain = <Request, Response>(
-    path: string,
-    handler: (request: Request, call: Call) => Response | EncodedMessage | Promise<Response | EncodedMessage>,
-  ) => {
-    const run = guarded(path, handler);
-    return async (request: Request, call: HttpCall): Promise<Response> => {
-      const response = await run(request, call);
-      if (response instanceof EncodedMessage) throw new Error(`${path} answers with an encoded message`);
-      return response;
-    };
-  };
-  const verify = guarded(verifyToken.path, handlers.verifyToken);
+  const verify = guardedCall(verifyToken.path, guard, handlers.verifyToken);
   return {
     paths: {
       issueServiceToken: issueServiceToken.path,
@@ -77,16 +55,16 @@ export function authCalls(
       revokeToken: revokeToken.path,
       login: login.path,
     },
-    issueServiceToken: plain(issueServiceToken.path, handlers.issueServiceToken),
-    exchangeToken: plain(exchangeToken.path, handlers.exchangeToken),
-    refreshToken: plain(refreshToken.path, handlers.refreshToken),
-    revokeToken: plain(revokeToken.path, handlers.revokeToken),
-    login: plain(login.path, handlers.login),
+    issueServiceToken: plainCall(issueServiceToken.path, guard, handlers.issueServiceToken),
+    exchangeToken: plainCall(exchangeToken.path, guard, handlers.exchangeToken),
+    refreshToken: plainCall(refreshToken.path, guard, handlers.refreshToken),
+    revokeToken: plainCall(revokeToken.path, guard, handlers.revokeToken),
+    login: plainCall(login.path, guard, handlers.login),
     async verifyToken(request, call) {
       const response = await verify(request, call);
       return response instanceof EncodedMessage ? VerifiedToken.decode(response.bytes) : response;
     },
-    authenticateService: guarded(issueServiceToken.path, authenticate),
+    authenticateService: guardedCall(issueServiceToken.path, guard, authenticate),
     async authenticateBearer(call) {
       call.caller = await guard.authenticate('service', call);
     },

@@ -159,7 +159,8 @@ function refusal(call: HttpCall, httpStatus: number, error: Rejected): CallAnswe
   return { ...text(httpStatus, `${reason}: ${message}\n`), code };
 }
 
-function errorOf(error: unknown, call: HttpCall): RpcError {
+/** What a call that failed is answered with. */
+export function errorOf(error: unknown, call: HttpCall): RpcError {
   if (error instanceof ProtocolFault) return { code: error.code, message: error.message, details: [] };
   const status = statusOfError(error, call);
   const { code, message, retryAfterMs } = status;

@@ -29,7 +29,6 @@ export class RpcEndpoints {
     404,
     'this process serves no such method over HTTP; see POSTERN_HTTP_RPC',
   );
-  #codec: JsonCodec | null = null;
 
   /** @param guard null where all methods are public and none is audited */
   constructor(guard: MethodGuard | null) {
@@ -82,12 +81,16 @@ export class RpcEndpoints {
           return response instanceof Promise ? response.then(encoded) : encoded(response);
         },
       },
-      async () => (this.#codec ??= await loadCodec()).method(path),
+      async () => (await loadCodec()).method(path),
     );
   }
 }
 
-async function loadCodec(): Promise<JsonCodec> {
+let codec: JsonCodec | null = null;
+
+/** The JSON codec, which is loaded with the first call that needs it. */
+export async function loadCodec(): Promise<JsonCodec> {
+  if (codec) return codec;
   const { JsonCodec } = await import('./json-codec.ts');
-  return new JsonCodec();
+  return (codec ??= new JsonCodec());
 }

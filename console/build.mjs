@@ -1,0 +1,39 @@
+// Bundles the console into `dist/console/`; `npm run build` runs it. The service serves these files from memory.
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { build } from 'esbuild';
+
+import { bundledNotices } from '../deploy/notices.mjs';
+
+const here = import.meta.dirname;
+const root = join(here, '..');
+const outdir = join(root, 'dist/console');
+
+rmSync(outdir, { recursive: true, force: true });
+mkdirSync(outdir, { recursive: true });
+
+const { metafile } = await build({
+  absWorkingDir: root,
+  entryPoints: { app: 'console/src/app.ts', style: 'console/src/style.css' },
+  // A name of its own for each content: browsers keep the files for good.
+  entryNames: '[name]-[hash]',
+  outdir,
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  target: 'es2022',
+  conditions: ['production'],
+  legalComments: 'none',
+  metafile: true,
+  logLevel: 'warning',
+});
+
+const nameOf = (entryPoint) => {
+  const [path] = Object.entries(metafile.outputs).find(([, output]) => output.entryPoint === entryPoint);
+  return basename(path);
+};
+const page = readFileSync(join(here, 'index.html'), 'utf8')
+  .replace('app.js', nameOf('console/src/app.ts'))
+  .replace('app.css', nameOf('console/src/style.css'));
+writeFileSync(join(outdir, 'index.html'), page);
+writeFileSync(join(outdir, 'NOTICES.txt'), bundledNotices(root, metafile));

@@ -1,0 +1,117 @@
+import { html, nothing, render, type TemplateResult } from 'lit-html';
+
+import { accountPage } from './pages/account/account.ts';
+import { auditPage } from './pages/audit/audit.ts';
+import { loginView } from './pages/login/login.ts';
+import { issuersPage } from './pages/trusted-issuers/trusted-issuers.ts';
+import { overviewPage } from './pages/overview/overview.ts';
+import { serviceAccountsPage } from './pages/service-accounts/service-accounts.ts';
+import { signingKeysPage } from './pages/signing-keys/signing-keys.ts';
+import { usersPage } from './pages/users/users.ts';
+import { currentRoute, href, type Page, type Route } from './router.ts';
+import { loggedIn, logOut, sessionState, startSession } from './session.ts';
+import { Action } from './ui/action.ts';
+import { closeDialog, dialogView } from './ui/dialog.ts';
+import { onUpdate, update } from './update.ts';
+
+interface Section {
+  readonly path: string;
+  readonly title: string;
+  /** Opens the page of a route below the path. Null: there is no such page. */
+  readonly open: (route: Route) => Page | null;
+  /** Whether only administrators see it. */
+  readonly isForAdmins: boolean;
+}
+
+const sections: readonly Section[] = [
+  { path: 'overview', title: 'Overview', open: overviewPage, isForAdmins: true },
+  { path: 'users', title: 'Users', open: usersPage, isForAdmins: true },
+  { path: 'service-accounts', title: 'Service accounts', open: serviceAccountsPage, isForAdmins: true },
+  { path: 'signing-keys', title: 'Signing keys', open: signingKeysPage, isForAdmins: true },
+  { path: 'trusted-issuers', title: 'Trusted issuers', open: issuersPage, isForAdmins: true },
+  { path: 'audit', title: 'Audit', open: auditPage, isForAdmins: true },
+  { path: 'account', title: 'My account', open: accountPage, isForAdmins: false },
+];
+
+const notFound: Page = {
+  title: 'Not found',
+  view: () => html`<p>There is no such page. <a href="#/">Back to the start</a></p>`,
+};
+
+let page: Page | null = null;
+/** The address and the user that `page` was opened for. */
+let openedFor = '';
+const logOutAction = new Action();
+
+function sectionsOfUser(): readonly Section[] {
+  const isAdmin = loggedIn()?.roles.includes('admin') ?? false;
+  return sections.filter(({ isForAdmins }) => isAdmin || !isForAdmins);
+}
+
+/** Opens the page of the address, if it is not open. */
+function openPage(): void {
+  const user = loggedIn();
+  const key = user === null ? '' : `${user.userId} ${user.roles.join()} ${location.hash}`;
+  if (key === openedFor) return;
+  const isFirst = openedFor === '';
+  openedFor = key;
+  page?.leave?.();
+  page = null;
+  if (user === null) return;
+  closeDialog();
+  const route = currentRoute();
+  const [path = sectionsOfUser()[0]?.path] = route.segments;
+  page =
+    sectionsOfUser()
+      .find((section) => section.path === path)
+      ?.open(route) ?? notFound;
+  document.title = `${page.title} · Postern`;
+  // A screen reader begins at the new page, and so does the keyboard.
+  if (!isFirst) queueMicrotask(() => document.querySelector<HTMLElement>('h1')?.focus());
+}
+
+function view(): TemplateResult {
+  openPage();
+  switch (sessionState()) {
+    case 'unknown':
+      return html`<main class="login"><p role="status">Loading…</p></main>`;
+    case 'none':
+      document.title = 'Log in · Postern';
+      return html`<main class="login">${loginView()}</main>`;
+    case 'session':
+      return html`${header()}
+        <main id="main">
+          <h1 tabindex="-1">${page?.title ?? ''}</h1>
+          ${page?.view() ?? nothing}
+        </main>`;
+  }
+}
+
+function header(): TemplateResult {
+  const [current = sectionsOfUser()[0]?.path] = currentRoute().segments;
+  const skip = (event: Event) => {
+    event.preventDefault();
+    document.querySelector<HTMLElement>('h1')?.focus();
+  };
+  return html`<a class="skip" href="#main" @click=${skip}>Skip to the content</a>
+    <header>
+      <span class="brand">Postern</span>
+      <nav aria-label="Pages">
+        ${sectionsOfUser().map(
+          ({ path, title }) =>
+            html`<a href=${href([path])} aria-current=${path === current ? 'page' : 'false'}>${title}</a>`,
+        )}
+      </nav>
+      <button type="button" ?disabled=${logOutAction.isRunning} @click=${() => void logOutAction.run(logOut)}>
+        Log out
+      </button>
+      ${logOutAction.failure()}
+    </header>`;
+}
+
+const root = document.querySelector<HTMLElement>('#app');
+if (!root) throw new Error('the page has no #app');
+onUpdate(() => render(html`${view()}${dialogView()}`, root));
+addEventListener('hashchange', update);
+update();
+await startSession();
