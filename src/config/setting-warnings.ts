@@ -3,7 +3,7 @@ import { groupId } from '../net/unix-socket.ts';
 import type { MachineLimits } from './machine-limits.ts';
 import { neededBytes, sizesFor, sizeText } from './sizing.ts';
 import { settingRows } from './settings-table.ts';
-import type { Environment, LegacyHs256, SettingsPurpose, SettingValues } from './setting-rules.ts';
+import type { Environment, LegacyHs256, SettingsPurpose, SettingValues } from './setting-values.ts';
 
 /** What is set is used, even if it does not fit. */
 export function warningsAboutMemory(
