@@ -90,18 +90,23 @@ export function renewSession(): Promise<boolean> {
 
 async function renew(): Promise<boolean> {
   try {
-    accept(await post('console/session/refresh', {}, null));
+    const tokens: Wire<TokenSet> = await post('console/session/refresh', {}, null);
+    // Without a cookie the answer has no token.
+    if (tokens.accessToken === undefined) return over();
+    accept(tokens);
     return true;
   } catch (error) {
     // Without an answer the session may still live: the next call or check tries again.
-    if (error instanceof Refusal && error.reason !== '' && isOver(error.reason)) {
-      if (state.kind === 'session') endedElsewhere();
-      else forget('');
-      return false;
-    }
+    if (error instanceof Refusal && isOver(error.reason)) return over();
     if (state.kind === 'unknown') forget(error instanceof Refusal ? error.message : String(error));
     return false;
   }
+}
+
+function over(): false {
+  if (state.kind === 'session') endedElsewhere();
+  else forget('');
+  return false;
 }
 
 function isOver(reason: string): boolean {

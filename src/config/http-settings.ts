@@ -1,4 +1,4 @@
-import { setting, type Setting } from './setting-row.ts';
+import { optional, setting, type Setting } from './setting-row.ts';
 import * as value from './setting-parsers.ts';
 import type { SettingValues } from './setting-values.ts';
 
@@ -42,13 +42,39 @@ export const httpSettingRows = {
     value.toggle,
   ),
   console: {
-    ...setting(
+    ...optional(
       'POSTERN_CONSOLE',
-      'on',
-      'Whether the [console](console.md), the web pages for administrators, is served at `/console/`. It needs `POSTERN_HTTP_RPC=admin`.',
+      'Whether the [console](console.md), the web pages for administrators, is served at `/console/`. It needs ' +
+        '`POSTERN_HTTP_RPC=admin` without `POSTERN_ADMIN_LISTEN`, or `POSTERN_CONSOLE_LISTEN`.',
       value.toggle,
     ),
-    displayedDefault: '`on`; in production `off`',
-    fallback: ({ production, purpose }) => !production && purpose === 'serve',
+    displayedDefault: '`on` where it has what it needs; in production `off`',
+  },
+  consoleListen: optional(
+    'POSTERN_CONSOLE_LISTEN',
+    'The address of a listener for the console alone, with the RPCs of AuthService and AdminService over HTTP, whatever ' +
+      '`POSTERN_HTTP_RPC` says. When set, the HTTP listener serves no console. Same forms as `POSTERN_GRPC_LISTEN`.',
+    value.listenAddress,
+  ),
+  httpHosts: {
+    ...setting(
+      'POSTERN_HTTP_HOSTS',
+      '',
+      'Further [host names](http.md#host-names) by which the HTTP listener and the console are called (`auth.internal,postern`), ' +
+        'separated by commas, without ports.',
+      value.hostNames,
+    ),
+    displayedDefault: 'none',
+    fallback: () => [],
   },
 } satisfies { readonly [K in keyof SettingValues]?: Setting<SettingValues[K]> };
+
+/** Whether the console is served: on demand, and in the first look wherever it has what it needs. */
+export function servesConsole(values: SettingValues, production: boolean): boolean {
+  return values.console ?? (!production && hasRpcsOfConsole(values));
+}
+
+/** Whether a listener of HTTP serves what the pages of the console call. */
+export function hasRpcsOfConsole({ consoleListen, httpRpc, adminListen }: SettingValues): boolean {
+  return consoleListen !== null || (httpRpc === 'admin' && adminListen === null);
+}

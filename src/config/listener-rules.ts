@@ -1,3 +1,4 @@
+import { hasRpcsOfConsole, servesConsole } from './http-settings.ts';
 import { isLocalAddress, type ListenAddress } from '../net/listen-address.ts';
 import type { Rule } from './setting-rule.ts';
 
@@ -6,6 +7,7 @@ export const listenerRules: readonly Rule[] = [
   plaintextRule('grpcListen', 'POSTERN_GRPC_LISTEN'),
   plaintextRule('httpListen', 'POSTERN_HTTP_LISTEN'),
   plaintextRule('adminListen', 'POSTERN_ADMIN_LISTEN'),
+  plaintextRule('consoleListen', 'POSTERN_CONSOLE_LISTEN'),
   {
     reads: ['grpcListen', 'httpListen'],
     for: ['serve', 'sidecar'],
@@ -21,16 +23,45 @@ export const listenerRules: readonly Rule[] = [
     fault:
       'POSTERN_ADMIN_LISTEN is the same address as POSTERN_GRPC_LISTEN or POSTERN_HTTP_LISTEN; give it one of its own, or remove it',
   },
+  {
+    reads: ['grpcListen', 'httpListen', 'adminListen', 'consoleListen'],
+    for: ['serve'],
+    isBroken: ({ grpcListen, httpListen, adminListen, consoleListen }) =>
+      consoleListen !== null &&
+      [grpcListen, httpListen, adminListen].some(
+        (other) => other !== null && isSameAddress(consoleListen, other),
+      ),
+    fault:
+      'POSTERN_CONSOLE_LISTEN is the same address as another listener; give it one of its own, or remove it to have the console on POSTERN_HTTP_LISTEN',
+  },
+  {
+    reads: ['console', 'consoleListen', 'httpRpc', 'adminListen'],
+    for: ['serve'],
+    isBroken: (values) => values.console === true && !hasRpcsOfConsole(values),
+    fault:
+      'POSTERN_CONSOLE=on needs AdminService over HTTP; set POSTERN_HTTP_RPC=admin and remove POSTERN_ADMIN_LISTEN, ' +
+      'or give the console a listener of its own with POSTERN_CONSOLE_LISTEN',
+  },
+  {
+    reads: ['console', 'consoleListen', 'httpRpc', 'adminListen'],
+    for: ['serve'],
+    isBroken: (values, { production }) => values.consoleListen !== null && !servesConsole(values, production),
+    fault:
+      'POSTERN_CONSOLE_LISTEN needs POSTERN_CONSOLE=on; set it as well, or remove POSTERN_CONSOLE_LISTEN',
+  },
 ];
 
 /**
  * N10: passwords and tokens must not cross a network in plaintext, unless the operator states that a proxy terminates
  * TLS.
  */
-function plaintextRule(key: 'grpcListen' | 'httpListen' | 'adminListen', name: string): Rule {
+function plaintextRule(
+  key: 'grpcListen' | 'httpListen' | 'adminListen' | 'consoleListen',
+  name: string,
+): Rule {
   return {
     reads: [key, 'insecure', 'tlsCert'],
-    for: key === 'adminListen' ? ['serve'] : ['serve', 'sidecar'],
+    for: key === 'adminListen' || key === 'consoleListen' ? ['serve'] : ['serve', 'sidecar'],
     isBroken: (values) => {
       const address = values[key];
       return !values.insecure && values.tlsCert === null && address !== null && !isLocalAddress(address);

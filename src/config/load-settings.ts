@@ -17,6 +17,7 @@ import { brokenSettingRules } from './setting-rules.ts';
 import type { Environment, LegacyHs256, SettingsPurpose, SettingValues } from './setting-values.ts';
 import { InvalidSetting, withDatabaseUrlFaults } from './setting-parsers.ts';
 import { certificateFileFaults } from './certificate-file-faults.ts';
+import { servesConsole } from './http-settings.ts';
 import { databaseFileFaults } from './database-file-faults.ts';
 import { withLibpqVariables } from '../net/database-url.ts';
 import type { ListenAddress } from '../net/listen-address.ts';
@@ -31,13 +32,15 @@ export type { Environment, SettingsPurpose } from './setting-values.ts';
 type LegacyKey =
   'legacySecret' | 'legacyUntilMs' | 'legacySubjectClaims' | 'legacyIssuers' | 'legacyAudiences';
 
-type DerivedKey = 'socketMode' | 'socketGroup' | 'passkeyOrigins' | 'passkeyRpId';
+type DerivedKey = 'console' | 'socketMode' | 'socketGroup' | 'passkeyOrigins' | 'passkeyRpId';
 
 /** All settings, parsed and checked. */
 export interface Settings extends Omit<SettingValues, LegacyKey | DerivedKey> {
   /** Whether DATABASE_URL is set. */
   readonly production: boolean;
   readonly legacyHs256: LegacyHs256 | null;
+  /** Whether the console is served. */
+  readonly console: boolean;
   /** Where passkeys are used, or why nowhere. */
   readonly passkeys: PasskeySettings;
   /** Who may connect to the sockets of `unix:PATH` listeners. */
@@ -138,7 +141,16 @@ export function loadSettings(variables: Environment = process.env, options: Load
   };
   const passkeys = passkeySettingsOf({ issuer: values.issuer, passkeyOrigins, passkeyRpId });
   const sizing = describeSizes(values, machine, (size) => provided.has(size));
-  return Object.freeze({ ...rest, production, legacyHs256, passkeys, socketAccess, warnings, sizing });
+  return Object.freeze({
+    ...rest,
+    production,
+    legacyHs256,
+    console: purpose !== 'sidecar' && servesConsole(values, production),
+    passkeys,
+    socketAccess,
+    warnings,
+    sizing,
+  });
 }
 
 /** Who ran the command with sudo, as sudo says; null without it. */

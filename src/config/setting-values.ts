@@ -85,7 +85,12 @@ export interface SettingValues {
   readonly corsOrigins: readonly string[];
   readonly oauth: boolean;
   readonly passwordDoor: boolean;
-  readonly console: boolean;
+  /** Null for the default, which depends on where AdminService is served. */
+  readonly console: boolean | null;
+  /** Null: the console is served on `httpListen`. */
+  readonly consoleListen: ListenAddress | null;
+  /** In lower case. */
+  readonly httpHosts: readonly string[];
   readonly clientId: string | null;
   readonly clientSecret: Secret | null;
   readonly tokenFile: string | null;
