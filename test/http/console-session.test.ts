@@ -73,9 +73,10 @@ test('C11 a fault of Postern says no more than its request id, and the answer ma
 });
 
 test('C06 a service that stops refuses, and keeps the session', async () => {
-  const { url, calls } = await listener(() => Promise.reject(new Error('not called')));
+  const { url, calls, finished } = await listener(() => Promise.reject(new Error('not called')));
   await calls.drain({ delayMs: 0, graceMs: 0 });
   const reply = await postAsPage(`${url}/console/session/refresh`, {}, { cookie });
   expect([reply.status, reply.reason]).toEqual([503, 'SHUTTING_DOWN']);
   expect([reply.headers['set-cookie'], reply.headers.connection]).toEqual([undefined, 'close']);
+  expect(finished.map(({ path }) => path)).toEqual(['/postern.v1.AuthService/RefreshToken']);
 });
