@@ -5,6 +5,7 @@ import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { checkedBy } from '../services/ext-authz/check.ts';
+import { postAsPage } from '../support/browser-request.ts';
 import { until } from '../support/wait-for.ts';
 import { runPostern, startPostern } from '../support/run-postern.ts';
 import { openAdminFixture } from '../support/admin-fixture.ts';
@@ -157,4 +158,21 @@ test.each([
   const { exitCode, stderr } = await runPostern(words, { environment: listeners });
   expect(exitCode).toBe(2);
   expect(stderr).toContain(expected);
+});
+
+test('C04 a sidecar verifies over HTTP for its own hosts alone', async () => {
+  const sidecar = startPostern(['sidecar', '--upstream', '127.0.0.1:1'], {
+    environment: { ...listeners, POSTERN_HTTP_RPC: 'auth', POSTERN_HTTP_HOSTS: 'sidecar.internal' },
+  });
+  const { http } = await sidecar.listening;
+  const answers = async (host: string) => {
+    const url = `http://${http}/postern.v1.AuthService/VerifyToken`;
+    const { status, reason } = await postAsPage(url, { accessToken: 'x' }, { host });
+    return [status, reason];
+  };
+  expect(await answers('attacker.example')).toEqual([421, 'FIELD_INVALID']);
+  expect(await answers('sidecar.internal')).toEqual([503, 'TRUST_STALE']);
+  expect(await answers(http)).toEqual([503, 'TRUST_STALE']);
+  sidecar.kill('SIGTERM');
+  expect((await sidecar.end).exitCode).toBe(0);
 });
