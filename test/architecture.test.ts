@@ -38,6 +38,7 @@ const layers = [
   ['features/workloads/'],
   ['features/authentication/'],
   ['features/maintenance/'],
+  ['features/overview/'],
   ['rpc/'],
   ['services/'],
   ['observability/'],
