@@ -20,12 +20,19 @@ export function auth<Name extends keyof AuthMethods>(
   return call('AuthService', name, request as object);
 }
 
+/** Calls a method of AuthService with no credential of one's own: what it refuses says nothing about this session. @throws Refusal */
+export function authAnonymously<Name extends keyof AuthMethods>(
+  name: Name,
+  request: AuthMethods[Name]['request'],
+): Promise<AuthMethods[Name]['response']> {
+  return post(pathOf('AuthService', name), request as object, null);
+}
+
 /** Reasons for which a new access token helps, if the session still lives. */
 const RENEWABLE = new Set(['TOKEN_EXPIRED', 'TOKEN_REVOKED', 'TOKEN_KEY_UNKNOWN', 'CREDENTIALS_MISSING']);
 
 async function call<Response>(service: string, name: string, request: object): Promise<Response> {
-  const method = name.charAt(0).toUpperCase() + name.slice(1);
-  const path = `postern.v1.${service}/${method}`;
+  const path = pathOf(service, name);
   try {
     return (await post(path, request, accessToken())) as Response;
   } catch (error) {
@@ -36,4 +43,8 @@ async function call<Response>(service: string, name: string, request: object): P
     }
     return (await post(path, request, accessToken())) as Response;
   }
+}
+
+function pathOf(service: string, name: string): string {
+  return `postern.v1.${service}/${name.charAt(0).toUpperCase()}${name.slice(1)}`;
 }
