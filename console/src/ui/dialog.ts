@@ -53,9 +53,10 @@ export interface Question {
 export function confirm({ title, text, verb, name, work }: Question): void {
   const action = new Action();
   let typed = '';
+  const isConfirmed = () => name === null || typed.trim() === name.trim();
   const submit = async (event: Event) => {
     event.preventDefault();
-    if (name !== null && typed.trim() !== name) return;
+    if (!isConfirmed()) return;
     if (await action.run(work)) closeDialog();
   };
   openDialog({
@@ -81,9 +82,7 @@ export function confirm({ title, text, verb, name, work }: Question): void {
         }
         ${action.failure()}
         <div class="buttons">
-          <button class="danger" ?disabled=${action.isRunning || (name !== null && typed.trim() !== name)}>
-            ${verb}
-          </button>
+          <button class="danger" ?disabled=${action.isRunning || !isConfirmed()}>${verb}</button>
           <button type="button" @click=${close}>Cancel</button>
         </div>
       </form>`,
