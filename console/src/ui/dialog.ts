@@ -11,6 +11,8 @@ interface Dialog {
 }
 
 let open: Dialog | null = null;
+/** One that a call needs before it is done, over whatever dialog began the call, with what ends it. */
+let over: { readonly dialog: Dialog; readonly close: () => void } | null = null;
 
 /** Opens a dialog. Escape and `close` end it. */
 export function openDialog(dialog: Dialog): void {
@@ -23,16 +25,40 @@ export function closeDialog(): void {
   update();
 }
 
+/** Opens a dialog over the page and over its dialog. Resolves when it is closed. */
+export function openDialogOver(dialog: Dialog): Promise<void> {
+  return new Promise((resolve) => {
+    const close = () => {
+      if (over?.close === close) over = null;
+      update();
+      resolve();
+    };
+    over?.close();
+    over = { dialog, close };
+    update();
+  });
+}
+
+/** Closes whatever is open, because another page is shown. */
+export function closeDialogs(): void {
+  over?.close();
+  closeDialog();
+}
+
 const show = (element: Element | undefined): void => {
   if (element instanceof HTMLDialogElement && !element.open) element.showModal();
 };
 
-/** The open dialog, for the end of the page. */
-export function dialogView(): TemplateResult | typeof nothing {
-  if (open === null) return nothing;
-  return html`<dialog ${ref(show)} aria-labelledby="dialog-title" @close=${closeDialog}>
-    <h2 id="dialog-title">${open.title}</h2>
-    ${open.view(closeDialog)}
+/** The open dialogs, for the end of the page. */
+export function dialogView(): TemplateResult {
+  return html`${open === null ? nothing : modal(open, 'dialog-title', closeDialog)}
+  ${over === null ? nothing : modal(over.dialog, 'dialog-over-title', over.close)}`;
+}
+
+function modal({ title, view }: Dialog, titleId: string, close: () => void): TemplateResult {
+  return html`<dialog ${ref(show)} aria-labelledby=${titleId} @close=${close}>
+    <h2 id=${titleId}>${title}</h2>
+    ${view(close)}
   </dialog>`;
 }
 
