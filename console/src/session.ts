@@ -95,11 +95,14 @@ export function accept(tokens: Wire<TokenSet>): void {
   trouble = null;
   isDue = false;
   clearTimeout(renewal);
-  renewal = setTimeout(() => {
-    // A hidden page renews when somebody looks at it again.
-    isDue = true;
-    void checkSession();
-  }, renewalDelayMs(tokens.expiresIn ?? 0));
+  renewal = setTimeout(
+    () => {
+      // A hidden page renews when somebody looks at it again.
+      isDue = true;
+      void checkSession();
+    },
+    renewalDelayMs(tokens.expiresIn ?? 0),
+  );
   update();
 }
 

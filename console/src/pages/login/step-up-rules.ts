@@ -19,7 +19,10 @@ export interface Offers {
  */
 export function offersOf(
   { factors = [], recoveryCodesLeft = 0 }: Wire<FactorList>,
-  { needsFactor, browserHasPasskeys }: { readonly needsFactor: boolean; readonly browserHasPasskeys: boolean },
+  {
+    needsFactor,
+    browserHasPasskeys,
+  }: { readonly needsFactor: boolean; readonly browserHasPasskeys: boolean },
 ): Offers {
   const has = (kind: string) => factors.some((factor) => factor.kind === kind);
   const hasApp = has('TOTP');
@@ -52,7 +55,9 @@ export function offersOf(
 /** What a field for a code takes. */
 export function codeLabel(hasApp: boolean, hasRecoveryCodes: boolean): string {
   if (!hasApp) return 'A recovery code';
-  return hasRecoveryCodes ? 'Code of your authenticator app, or a recovery code' : 'Code of your authenticator app';
+  return hasRecoveryCodes
+    ? 'Code of your authenticator app, or a recovery code'
+    : 'Code of your authenticator app';
 }
 
 /**

@@ -1,15 +1,19 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
+import { ref } from 'lit-html/directives/ref.js';
 
 import type { FactorList } from '../../../../src/generated/postern/v1/auth.ts';
 import { href } from '../../router.ts';
 import { auth } from '../../rpc.ts';
 import { accept } from '../../session.ts';
 import { Action } from '../../ui/action.ts';
-import { openDialogOver } from '../../ui/dialog.ts';
+import { askOver } from '../../ui/dialog.ts';
+import { focus } from '../../ui/focus.ts';
 import { Load } from '../../ui/load.ts';
-import type { Wire } from '../../wire.ts';
+import type { AuthMethods, Wire } from '../../wire.ts';
 import { getPasskey, hasPasskeys, noPasskeysHere } from './passkeys.ts';
 import { isAskedAgain, offersOf } from './step-up-rules.ts';
+
+type Proof = AuthMethods['stepUp']['request'];
 
 let asking: Promise<boolean> | null = null;
 /** The address of the page where the question was last declined. */
@@ -24,48 +28,41 @@ export function askForProof(path: string): Promise<boolean> {
 
 /** @param needsFactor whether the password alone does not suffice */
 async function ask(needsFactor: boolean): Promise<boolean> {
-  let isProven = false;
   const page = location.hash;
   const factors = new Load(() => auth('listFactors', {}));
   const action = new Action();
-  const prove = async (close: () => void, proof: () => Promise<Parameters<typeof stepUp>[0]>) => {
-    isProven = await action.run(async () => stepUp(await proof()));
-    if (isProven) close();
-  };
-  await openDialogOver({
-    title: 'Confirm that it is you',
-    view: (close) =>
-      factors.view((list) => proofView(list, { needsFactor, action, close, prove: (get) => prove(close, get) })),
+  const isProven = await askOver('Confirm that it is you', (answer) => {
+    const prove = async (proof: () => Promise<Proof>) => {
+      if (await action.run(async () => accept(await auth('stepUp', await proof())))) answer(true);
+    };
+    const cancel = () => answer(false);
+    return factors.view((list) => proofView(list, { needsFactor, action, cancel, prove }));
   });
   declinedAt = isProven ? null : page;
   return isProven;
 }
 
-async function stepUp(proof: Parameters<typeof auth<'stepUp'>>[1]): Promise<void> {
-  accept(await auth('stepUp', proof));
-}
-
 interface Asked {
   readonly needsFactor: boolean;
   readonly action: Action;
-  readonly close: () => void;
-  readonly prove: (proof: () => Promise<Parameters<typeof stepUp>[0]>) => Promise<void>;
+  readonly cancel: () => void;
+  readonly prove: (proof: () => Promise<Proof>) => Promise<void>;
 }
 
-function proofView(
-  list: Wire<FactorList>,
-  { needsFactor, action, close, prove }: Asked,
-): TemplateResult {
-  const offers = offersOf(list, { needsFactor, browserHasPasskeys: hasPasskeys() && noPasskeysHere() === null });
-  const cancel = html`<button type="button" @click=${close}>Cancel</button>`;
+function proofView(list: Wire<FactorList>, { needsFactor, action, cancel, prove }: Asked): TemplateResult {
+  const offers = offersOf(list, {
+    needsFactor,
+    browserHasPasskeys: hasPasskeys() && noPasskeysHere() === null,
+  });
+  const cancelButton = html`<button type="button" @click=${cancel}>Cancel</button>`;
   if (offers.field === null && !offers.passkey)
     return html`<p>${offers.impossible}</p>
       ${
         offers.addsFactor
-          ? html`<p><a href=${href(['account'])} @click=${close}>Add a second factor on My account</a></p>`
+          ? html`<p><a href=${href(['account'])} @click=${cancel}>Add a second factor on My account</a></p>`
           : nothing
       }
-      <div class="buttons">${cancel}</div>`;
+      <div class="buttons">${cancelButton}</div>`;
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     const value = new FormData(event.target as HTMLFormElement).get('proof');
@@ -83,8 +80,20 @@ function proofView(
               >${offers.label}
               ${
                 offers.field === 'password'
-                  ? html`<input name="proof" type="password" required autofocus autocomplete="current-password" />`
-                  : html`<input name="proof" required autofocus autocomplete="one-time-code" spellcheck="false" />`
+                  ? html`<input
+                      name="proof"
+                      type="password"
+                      required
+                      ${ref(focus)}
+                      autocomplete="current-password"
+                    />`
+                  : html`<input
+                      name="proof"
+                      required
+                      ${ref(focus)}
+                      autocomplete="one-time-code"
+                      spellcheck="false"
+                    />`
               }
             </label>`
       }
@@ -102,7 +111,7 @@ function proofView(
               </button>`
             : nothing
         }
-        ${cancel}
+        ${cancelButton}
       </div>
     </form>`;
 }
