@@ -186,7 +186,7 @@ function passwordView(): TemplateResult {
       ${
         canUsePasskeys()
           ? html`<button type="button" ?disabled=${isBusy()} @click=${() => void logInWithPasskey()}>
-              Log in with a passkey
+              Use a passkey
             </button>`
           : nothing
       }
