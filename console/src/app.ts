@@ -1,6 +1,7 @@
 import { html, nothing, render, type TemplateResult } from 'lit-html';
 
 import { accountPage } from './pages/account/account.ts';
+import { audiencesPage } from './pages/audiences/audiences.ts';
 import { auditPage } from './pages/audit/audit.ts';
 import { loginView } from './pages/login/login.ts';
 import { issuersPage } from './pages/trusted-issuers/trusted-issuers.ts';
@@ -32,6 +33,7 @@ const sections: readonly Section[] = [
   { path: 'service-accounts', title: 'Service accounts', open: serviceAccountsPage, isForAdmins: true },
   { path: 'signing-keys', title: 'Signing keys', open: signingKeysPage, isForAdmins: true },
   { path: 'trusted-issuers', title: 'Trusted issuers', open: issuersPage, isForAdmins: true },
+  { path: 'audiences', title: 'Audiences', open: audiencesPage, isForAdmins: true },
   { path: 'audit', title: 'Audit', open: auditPage, isForAdmins: true },
   { path: 'account', title: 'My account', open: accountPage, isForAdmins: false },
 ];
