@@ -44,6 +44,18 @@ let page: Page | null = null;
 /** The address and the user that `page` was opened for. */
 let openedFor = '';
 const logOutAction = new Action();
+/** On small screens the navigation is folded away. */
+let isMenuOpen = false;
+/** A postern: the small gate in a wall. */
+const gate = html`<svg viewBox="0 0 18 20" aria-hidden="true">
+  <path
+    fill="none"
+    stroke="currentColor"
+    stroke-width="2"
+    stroke-linejoin="round"
+    d="M1 19V9a8 8 0 0 1 16 0v10zM6 19V11a3 3 0 0 1 6 0v8"
+  />
+</svg>`;
 
 function sectionsOfUser(): readonly Section[] {
   const isAdmin = loggedIn()?.roles.includes('admin') ?? false;
@@ -59,6 +71,7 @@ function openPage(): void {
   openedFor = key;
   page?.leave?.();
   page = null;
+  isMenuOpen = false;
   if (user === null) return;
   closeDialog();
   const route = currentRoute();
@@ -97,16 +110,40 @@ function header(): TemplateResult {
   };
   return html`<a class="skip" href="#main" @click=${skip}>Skip to the content</a>
     <header>
-      <span class="brand">Postern</span>
-      <nav aria-label="Pages">
-        ${sectionsOfUser().map(
-          ({ path, title }) =>
-            html`<a href=${href([path])} aria-current=${path === current ? 'page' : 'false'}>${title}</a>`,
-        )}
-      </nav>
-      <button type="button" ?disabled=${logOutAction.isRunning} @click=${() => void logOutAction.run(logOut)}>
-        Log out
-      </button>
+      <div class="bar">
+        <a class="brand" href="#/">${gate} Postern</a>
+        <button
+          type="button"
+          class="menu"
+          aria-expanded=${isMenuOpen}
+          aria-controls="pages"
+          @click=${() => {
+            isMenuOpen = !isMenuOpen;
+            update();
+          }}
+        >
+          Menu
+        </button>
+        <nav id="pages" aria-label="Pages">
+          ${sectionsOfUser().map(
+            ({ path, title, isForAdmins }) =>
+              html`<a
+                class=${isForAdmins ? '' : 'own'}
+                href=${href([path])}
+                aria-current=${path === current ? 'page' : 'false'}
+                >${title}</a
+              >`,
+          )}
+        </nav>
+        <button
+          type="button"
+          class="quiet"
+          ?disabled=${logOutAction.isRunning}
+          @click=${() => void logOutAction.run(logOut)}
+        >
+          Log out
+        </button>
+      </div>
       ${logOutAction.failure()}
     </header>`;
 }

@@ -1,5 +1,5 @@
 import type { TokenSet } from '../../src/generated/postern/v1/auth.ts';
-import { post, Refusal } from './rpc.ts';
+import { post, Refusal } from './post.ts';
 import { update } from './update.ts';
 import type { AuthMethods, Wire } from './wire.ts';
 
