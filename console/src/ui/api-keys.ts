@@ -4,10 +4,11 @@ import type { ApiKey, CreateApiKeyRequest, CreatedApiKey } from '../../../src/ge
 import { admin, auth } from '../rpc.ts';
 import type { Wire } from '../wire.ts';
 import { confirm } from './dialog.ts';
-import { namesOf, openForm, textOf, textsOf } from './form-dialog.ts';
+import { openForm } from './form-dialog.ts';
 import { fullTime, time } from './format.ts';
 import { Load } from './load.ts';
 import { showSecret } from './secret.ts';
+import { wordsOf } from './words.ts';
 
 /** Whose keys: a user's, a service account's, or one's own (null). */
 export type KeyOwner = { readonly userId: string } | { readonly clientId: string } | null;
@@ -148,6 +149,7 @@ export class ApiKeys {
     // Which audiences there are, only administrators can ask.
     const audiences =
       this.#owner === null ? null : new Load(async () => (await admin('listAudiences', {})).audiences ?? []);
+    let created: Wire<CreatedApiKey> = {};
     openForm({
       title: 'Create an API key',
       verb: () => 'Create the key',
@@ -197,20 +199,21 @@ export class ApiKeys {
           ></label
         >
       `,
-      work: async (fields) => {
-        const created = await this.#create({
-          name: textOf(fields, 'name'),
-          roles: textsOf(fields, 'role'),
-          audience: textOf(fields, 'audience'),
-          lifetime: Number(textOf(fields, 'lifetime')),
-          allowedNetworks: namesOf(textOf(fields, 'networks')),
+      work: async ({ text, checked }) => {
+        created = await this.#create({
+          name: text('name'),
+          roles: checked('role'),
+          audience: text('audience'),
+          lifetime: Number(text('lifetime')),
+          allowedNetworks: wordsOf(text('networks')),
         });
-        return () => this.#showKey('The API key', created);
       },
+      afterwards: () => this.#showKey('The API key', created),
     });
   }
 
   #askToRotate({ id = '', name = '' }: Wire<ApiKey>): void {
+    let created: Wire<CreatedApiKey> = {};
     openForm({
       title: `Rotate ${name}`,
       verb: () => 'Rotate the key',
@@ -226,13 +229,13 @@ export class ApiKeys {
           </select></label
         >
       `,
-      work: async (fields) => {
-        const request = { id, overlap: Number(textOf(fields, 'overlap')) };
-        const created = await (this.#owner === null
+      work: async ({ text }) => {
+        const request = { id, overlap: Number(text('overlap')) };
+        created = await (this.#owner === null
           ? auth('rotateApiKey', request)
           : admin('rotateApiKey', request));
-        return () => this.#showKey('The new API key', created);
       },
+      afterwards: () => this.#showKey('The new API key', created),
     });
   }
 
