@@ -1,6 +1,7 @@
 import { html, nothing, render, type TemplateResult } from 'lit-html';
 
 import { accountPage } from './pages/account/account.ts';
+import { audiencesPage } from './pages/audiences/audiences.ts';
 import { auditPage } from './pages/audit/audit.ts';
 import { loginView } from './pages/login/login.ts';
 import { issuersPage } from './pages/trusted-issuers/trusted-issuers.ts';
@@ -8,10 +9,13 @@ import { overviewPage } from './pages/overview/overview.ts';
 import { serviceAccountsPage } from './pages/service-accounts/service-accounts.ts';
 import { signingKeysPage } from './pages/signing-keys/signing-keys.ts';
 import { usersPage } from './pages/users/users.ts';
+import { askForProof } from './pages/login/step-up.ts';
 import { currentRoute, href, type Page, type Route } from './router.ts';
-import { loggedIn, logOut, sessionState, startSession } from './session.ts';
+import { onProofRequired } from './rpc.ts';
+import { loggedIn, logOut, sessionState, sessionTrouble, startSession } from './session.ts';
 import { Action } from './ui/action.ts';
-import { closeDialog, dialogView } from './ui/dialog.ts';
+import { closeDialogs, dialogView } from './ui/dialog.ts';
+import { errorView } from './ui/load.ts';
 import { onUpdate, update } from './update.ts';
 
 interface Section {
@@ -29,6 +33,7 @@ const sections: readonly Section[] = [
   { path: 'service-accounts', title: 'Service accounts', open: serviceAccountsPage, isForAdmins: true },
   { path: 'signing-keys', title: 'Signing keys', open: signingKeysPage, isForAdmins: true },
   { path: 'trusted-issuers', title: 'Trusted issuers', open: issuersPage, isForAdmins: true },
+  { path: 'audiences', title: 'Audiences', open: audiencesPage, isForAdmins: true },
   { path: 'audit', title: 'Audit', open: auditPage, isForAdmins: true },
   { path: 'account', title: 'My account', open: accountPage, isForAdmins: false },
 ];
@@ -39,8 +44,9 @@ const notFound: Page = {
 };
 
 let page: Page | null = null;
-/** The address and the user that `page` was opened for. */
+/** The address, the user and the roles that `page` was opened for. */
 let openedFor = '';
+let openedRoles = '';
 const logOutAction = new Action();
 /** On small screens the navigation is folded away. */
 let isMenuOpen = false;
@@ -63,15 +69,18 @@ function sectionsOfUser(): readonly Section[] {
 /** Opens the page of the address, if it is not open. */
 function openPage(): void {
   const user = loggedIn();
-  const key = user === null ? '' : `${user.userId} ${user.roles.join()} ${location.hash}`;
-  if (key === openedFor) return;
+  const key = user === null ? '' : `${user.userId} ${location.hash}`;
+  const roles = user?.roles.join() ?? '';
+  if (key === openedFor && roles === openedRoles) return;
   const isFirst = openedFor === '';
+  // A proof of the user may add a role to the token. What the page shows then, such as recovery codes, stays.
+  if (key !== openedFor) closeDialogs();
   openedFor = key;
+  openedRoles = roles;
   page?.leave?.();
   page = null;
   isMenuOpen = false;
   if (user === null) return;
-  closeDialog();
   const route = currentRoute();
   const [path = sectionsOfUser()[0]?.path] = route.segments;
   page =
@@ -87,17 +96,28 @@ function view(): TemplateResult {
   openPage();
   switch (sessionState()) {
     case 'unknown':
-      return html`<main class="login"><p role="status">Loading…</p></main>`;
+      return html`<main class="login">${troubleView() ?? html`<p role="status">Loading…</p>`}</main>`;
     case 'none':
       document.title = 'Log in · Postern';
       return html`<main class="login">${loginView()}</main>`;
     case 'session':
       return html`${header()}
         <main id="main">
+          ${troubleView() ?? nothing}
           <h1 tabindex="-1">${page?.title ?? ''}</h1>
           ${page?.view() ?? nothing}
         </main>`;
   }
+}
+
+/** Why the service does not answer, while it does not. */
+function troubleView(): TemplateResult | null {
+  const trouble = sessionTrouble();
+  return (
+    trouble &&
+    html`${errorView(trouble)}
+      <p role="status">Trying again every few seconds…</p>`
+  );
 }
 
 function header(): TemplateResult {
@@ -137,7 +157,7 @@ function header(): TemplateResult {
           type="button"
           class="quiet"
           ?disabled=${logOutAction.isRunning}
-          @click=${() => void logOutAction.run(logOut)}
+          @click=${() => void logOutAction.run(() => logOut())}
         >
           Log out
         </button>
@@ -148,6 +168,7 @@ function header(): TemplateResult {
 
 const root = document.querySelector<HTMLElement>('#app');
 if (!root) throw new Error('the page has no #app');
+onProofRequired(askForProof);
 onUpdate(() => render(html`${view()}${dialogView()}`, root));
 addEventListener('hashchange', update);
 update();

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import { composeRpcs } from './services.ts';
 import { composeApiKeys } from './api-keys.ts';
 import { composeTokens } from './tokens.ts';
@@ -18,6 +20,7 @@ import { publicationOf } from '../http/oauth/metadata.ts';
 import { openListenerTls } from './listener-tls.ts';
 import { type BoundListeners, Listeners } from './listeners.ts';
 import { openPolicy } from './policy.ts';
+import { posternVersion } from './runtime-versions.ts';
 import { databaseFaults, trustFaults } from './unready-reasons.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from '../observability/metrics/service-metrics.ts';
@@ -111,6 +114,7 @@ export async function startService(
     cleanups.push(() => hasher.stop());
 
     const counts = new ServiceCounts();
+    const instance = { id: randomUUID(), startedAt: new Date(), version: posternVersion() };
 
     // Keys and trust
     const trust = new TrustBundle();
@@ -229,6 +233,8 @@ export async function startService(
       audiences,
       broadcaster,
       policy,
+      instance,
+      readInstance: () => metrics.readInstance(),
       signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
       nextRefresh: (call) => databaseMonitor.nextRefresh(call),
       onRepeat: () => (counts.repeats += 1),
