@@ -1,3 +1,5 @@
+import { observeDate } from './clock.ts';
+
 /** How long an answer may take, ms. The service itself answers within 10 s. */
 const TIME_LIMIT_MS = 15_000;
 
@@ -51,6 +53,7 @@ export async function post(path: string, body: object, bearer: string | null): P
         : 'Postern cannot be reached. Check that it runs, and your connection.',
     );
   }
+  observeDate(response.headers.get('date'));
   const requestId = response.headers.get('x-request-id') ?? '';
   const json = parsed(text);
   if (response.ok && json) return json;

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 import { expect } from '@jest/globals';
-import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
+import type { Browser, BrowserContext, BrowserContextOptions, Page, Request } from 'playwright-core';
 
 import { TcpProxy } from '../../support/tcp-proxy.mjs';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
@@ -12,6 +12,8 @@ import { launchBrowser } from '../launch-browser.ts';
 export const PASSWORD = 'correct horse battery';
 /** The rules of axe-core: WCAG 2.2 A and AA, and what it calls good practice. */
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+/** What Chromium says of a blocked script. */
+const BROKEN_POLICY = /Content Security Policy|Trusted(?:HTML|Script|Type)/;
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** A user of a test, with PASSWORD. */
@@ -29,6 +31,8 @@ interface Visit extends BrowserContextOptions {
    * request without an answer. Any other fails the test.
    */
   readonly refusals?: RegExp;
+  /** Whether only the first tab is watched: the test opens pages of others beside it. */
+  readonly isolates?: boolean;
   /** Whether the test itself injects what the content security policy must block. */
   readonly breaksPolicy?: boolean;
 }
@@ -136,11 +140,14 @@ export class ConsoleBrowser {
    * content security policy, leave an error uncaught, ask another origin, or be refused without the test having said so.
    */
   async onPage<T>(visit: Visit, work: (page: ConsolePage) => Promise<T>): Promise<T> {
-    const { as = this.admin, refusals, breaksPolicy = false, ...options } = visit;
+    const { as = this.admin, refusals, isolates = false, breaksPolicy = false, ...options } = visit;
     const context = await this.browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
     try {
-      const faults = watchFaults(context, { origin: this.origin, refusals, breaksPolicy });
       const page = await context.newPage();
+      const faults = watchFaults(context, {
+        isWatched: (other) => !isolates || other === page,
+        ...{ origin: this.origin, refusals, breaksPolicy },
+      });
       await page.goto(this.url);
       const consolePage = new ConsolePage(page);
       if (as !== null) await consolePage.logIn(as);
@@ -156,33 +163,48 @@ export class ConsoleBrowser {
 /** Collects what no page of the console may do. */
 function watchFaults(
   context: BrowserContext,
-  { origin, refusals, breaksPolicy }: { origin: string; refusals: RegExp | undefined; breaksPolicy: boolean },
+  {
+    isWatched,
+    origin,
+    refusals,
+    breaksPolicy,
+  }: {
+    isWatched: (page: Page | null) => boolean;
+    origin: string;
+    refusals: RegExp | undefined;
+    breaksPolicy: boolean;
+  },
 ): string[] {
   const faults: string[] = [];
-  // A first visit has no session to take up.
-  const isExpected = (refusal: string) =>
-    refusal === '401 /console/session/refresh' || (refusals?.test(refusal) ?? false);
+  const isExpected = (refusal: string) => refusals?.test(refusal) ?? false;
+  const isOfPage = (request: Request) => isWatched(request.serviceWorker() ? null : request.frame().page());
   const pathOf = (url: string) => new URL(url).pathname;
-  context.on('weberror', (error) => void faults.push(`uncaught: ${error.error().message}`));
+  context.on('weberror', (error) => {
+    if (isWatched(error.page())) faults.push(`uncaught: ${error.error().message}`);
+  });
   context.on('console', (line) => {
     const text = line.text();
+    if (!isWatched(line.page())) return;
     // The status of a failed request is judged below, with its path.
     if (text.startsWith('Failed to load resource')) return;
-    if (breaksPolicy && /Content Security Policy|TrustedHTML/.test(text)) return;
+    if (breaksPolicy && BROKEN_POLICY.test(text)) return;
     if (line.type() === 'error' || line.type() === 'warning') faults.push(text);
   });
   context.on('request', (request) => {
     const url = request.url();
-    if (!url.startsWith('data:') && new URL(url).origin !== origin) faults.push(`another origin: ${url}`);
+    const isOther = !url.startsWith('data:') && new URL(url).origin !== origin;
+    if (isOther && !breaksPolicy && isOfPage(request)) faults.push(`another origin: ${url}`);
   });
   context.on('response', (response) => {
     const refusal = `${response.status()} ${pathOf(response.url())}`;
-    if (response.status() >= 400 && !isExpected(refusal)) faults.push(refusal);
+    if (response.status() >= 400 && !isExpected(refusal) && isOfPage(response.request()))
+      faults.push(refusal);
   });
   context.on('requestfailed', (request) => {
     const refusal = `0 ${pathOf(request.url())}`;
-    const isLeft = request.failure()?.errorText === 'net::ERR_ABORTED';
-    if (!isLeft && !isExpected(refusal)) faults.push(`${refusal} ${request.failure()?.errorText ?? ''}`);
+    const reason = request.failure()?.errorText ?? '';
+    const isHarmless = reason === 'net::ERR_ABORTED' || (breaksPolicy && reason === 'csp');
+    if (!isHarmless && !isExpected(refusal) && isOfPage(request)) faults.push(`${refusal} ${reason}`);
   });
   return faults;
 }
