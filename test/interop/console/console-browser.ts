@@ -176,9 +176,7 @@ function watchFaults(
   },
 ): string[] {
   const faults: string[] = [];
-  // A first visit has no session to take up.
-  const isExpected = (refusal: string) =>
-    refusal === '401 /console/session/refresh' || (refusals?.test(refusal) ?? false);
+  const isExpected = (refusal: string) => refusals?.test(refusal) ?? false;
   const isOfPage = (request: Request) => isWatched(request.serviceWorker() ? null : request.frame().page());
   const pathOf = (url: string) => new URL(url).pathname;
   context.on('weberror', (error) => {
