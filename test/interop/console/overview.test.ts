@@ -138,7 +138,7 @@ describeWith('chromium', 'the Overview page in a browser', () => {
       page.page.on('response', (response) => {
         if (ofOverview(response.url())) running -= 1;
       });
-      console.proxy.delayMs = 3_500;
+      console.proxy.delayMs = 2_800;
       await page.says('No answer from Postern.');
       console.proxy.delayMs = 0;
       await page.page.getByText('No answer from Postern.').waitFor({ state: 'detached' });
