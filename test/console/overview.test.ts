@@ -178,7 +178,8 @@ describe('C26 each value has a unit, and says whether it is normal', () => {
     [0.0123, '12.3 ms'],
     [0.25, '250 ms'],
     [1.234, '1.2 s'],
-    [61, '1 min'],
+    [61, '1 min 1 s'],
+    [600, '10 min'],
     [7_260, '2 h 1 min'],
     [200_000, '2 days'],
   ])('%d s is %s', (seconds, text) => expect(duration(seconds).replaceAll('\u00a0', ' ')).toBe(text));

@@ -4,7 +4,8 @@ export function duration(seconds: number): string {
   if (ms < 1_000) return `${digits(ms)}\u00a0ms`;
   if (seconds < 60) return `${digits(seconds)}\u00a0s`;
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes}\u00a0min`;
+  const rest = Math.floor(seconds % 60);
+  if (minutes < 60) return `${minutes}\u00a0min${rest === 0 ? '' : ` ${rest}\u00a0s`}`;
   const hours = Math.floor(minutes / 60);
   return hours < 48 ? `${hours}\u00a0h ${minutes % 60}\u00a0min` : `${Math.floor(hours / 24)} days`;
 }
