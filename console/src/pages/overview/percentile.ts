@@ -30,5 +30,6 @@ export function percentile(histogram: Histogram, share: number): number | null {
   const lower = index === 0 ? 0 : (bounds[index - 1] ?? 0);
   const before = index === 0 ? 0 : (cumulative[index - 1] ?? 0);
   const inBucket = (cumulative[index] ?? 0) - before;
-  return inBucket === 0 ? upper : lower + ((upper - lower) * (rank - before)) / inBucket;
+  // Rounding could lead a little beyond the bound.
+  return inBucket === 0 ? upper : Math.min(upper, lower + ((upper - lower) * (rank - before)) / inBucket);
 }
