@@ -13,6 +13,41 @@ const lostTimers = ['timeout', 'any'].map((property) => ({
 /** Names of variables that hold secrets: comparing those with === leaks their content through timing. */
 const secretName = '/(secret|password|mac|digest)$/i';
 
+const secretComparison = {
+  selector: `BinaryExpression[operator=/^[!=]==$/]:matches([left.name=${secretName}], [left.property.name=${secretName}]):not([right.type='Literal']):not([right.name='undefined'])`,
+  message: 'Compare secrets with constantTimeEqual.',
+};
+
+/** What makes HTML or code of text: text of users must only reach the page as an expression of a lit-html template. */
+const textAsMarkup = [
+  {
+    selector: 'MemberExpression[property.name=/^(innerHTML|outerHTML|srcdoc)$/]',
+    message: 'Write the text as an expression of a lit-html template.',
+  },
+  {
+    selector:
+      'CallExpression[callee.property.name=/^(insertAdjacentHTML|setHTMLUnsafe|parseHTMLUnsafe|createContextualFragment|parseFromString|write|writeln)$/]',
+    message: 'Write the text as an expression of a lit-html template.',
+  },
+  {
+    selector: 'ImportDeclaration[source.value=/^lit-html\\/.*(unsafe|static|private)/]',
+    message: 'lit-html is used without what makes markup of text.',
+  },
+  {
+    selector:
+      'TaggedTemplateExpression > TemplateLiteral > TemplateElement[value.raw=/\\.(inner|outer)HTML\\s*=/i]',
+    message: 'Write the text as an expression of a lit-html template.',
+  },
+  {
+    selector: 'TaggedTemplateExpression > TemplateLiteral > TemplateElement[value.raw=/\\sstyle\\s*=/]',
+    message: 'The content security policy allows no style attribute: use a class, or setProperty in a ref.',
+  },
+  {
+    selector: 'TaggedTemplateExpression > TemplateLiteral > TemplateElement[value.raw=/\\son[a-z]+\\s*=/]',
+    message: 'The content security policy allows no inline handler: use @event.',
+  },
+];
+
 export default tseslint.config(
   {
     ignores: [
@@ -39,13 +74,7 @@ export default tseslint.config(
       ],
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
-      'no-restricted-syntax': [
-        'error',
-        {
-          selector: `BinaryExpression[operator=/^[!=]==$/]:matches([left.name=${secretName}], [left.property.name=${secretName}]):not([right.type='Literal']):not([right.name='undefined'])`,
-          message: 'Compare secrets with constantTimeEqual.',
-        },
-      ],
+      'no-restricted-syntax': ['error', secretComparison],
     },
   },
   {
@@ -90,6 +119,21 @@ export default tseslint.config(
           property: 'env',
           message: 'Only config/load-settings.ts reads the environment.',
         },
+      ],
+    },
+  },
+  {
+    files: ['console/src/**/*.ts'],
+    rules: {
+      'no-console': 'error',
+      'no-eval': 'error',
+      'no-implied-eval': 'off',
+      '@typescript-eslint/no-implied-eval': 'error',
+      'no-restricted-syntax': ['error', secretComparison, ...textAsMarkup],
+      // The types of Node are only there for the generated messages; localStorage would keep what a script could read later.
+      'no-restricted-globals': [
+        'error',
+        ...['Buffer', 'process', 'require', 'global', 'setImmediate', 'localStorage', 'sessionStorage'],
       ],
     },
   },

@@ -1,14 +1,15 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { basename, posix } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import { describe, expect, test } from '@jest/globals';
 
-/** One source file; the path is below `src`, with forward slashes. */
-interface SourceFile {
-  readonly path: string;
-  readonly source: string;
-}
+import {
+  cycles,
+  forbiddenNames,
+  importsOf,
+  MAX_LINES,
+  readSources,
+  type SourceFile,
+} from './support/source-files.ts';
 
 /** A file imports only from its own layer and those before it. */
 const layers = [
@@ -38,6 +39,7 @@ const layers = [
   ['features/workloads/'],
   ['features/authentication/'],
   ['features/maintenance/'],
+  ['features/overview/'],
   ['rpc/'],
   ['services/'],
   ['observability/'],
@@ -58,20 +60,9 @@ const owners: Readonly<Record<string, RegExp>> = {
 /** The definition of an RPC is independent of the transport: these folders import none, not even as a type. */
 const transportFree = ['rpc/', 'features/', 'services/', 'observability/'];
 const TRANSPORT = /^(@grpc\/grpc-js|node:https?|node:http2)(\/|$)/;
-/** The word alone or at the end; `shared-secret-key` is a proper name. */
-const forbiddenNames = /(^|-)(utils?|helpers?|common|shared|misc|manager|impl)(\.ts)?$/;
-const MAX_LINES = 350;
-
 const isIn = (path: string, places: readonly string[]) =>
   places.some((place) => (place.endsWith('/') ? path.startsWith(place) : path === place));
 const layerOf = (path: string) => layers.findIndex((places) => isIn(path, places));
-
-/** Every module that a file imports: static, dynamic and type imports, and re-exports. */
-function importsOf(source: string): string[] {
-  const code = source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
-  const statements = /(?:^|[\s;}])(?:from|import)\s*\(?\s*['"]([^'"\n]+)['"]/g;
-  return [...code.matchAll(statements)].map(([, name = '']) => name);
-}
 
 /** The violations, one line each. */
 function violations(files: readonly SourceFile[]): string[] {
@@ -105,21 +96,6 @@ function violations(files: readonly SourceFile[]): string[] {
       found.push(`${path} has a name that says nothing`);
   }
   return [...found, ...cycles(graph)].sort();
-}
-
-/** Each cycle once, starting where the walk entered it. */
-function cycles(graph: ReadonlyMap<string, readonly string[]>): string[] {
-  const done = new Set<string>();
-  const found: string[] = [];
-  const walk = (path: string, trail: readonly string[]): void => {
-    const start = trail.indexOf(path);
-    if (start >= 0) found.push(`cycle: ${[...trail.slice(start), path].join(' > ')}`);
-    if (start >= 0 || done.has(path)) return;
-    for (const next of graph.get(path) ?? []) walk(next, [...trail, path]);
-    done.add(path);
-  };
-  for (const path of graph.keys()) walk(path, []);
-  return found;
 }
 
 describe('the checker finds', () => {
@@ -203,24 +179,14 @@ describe('the checker finds', () => {
   });
 });
 
-function readSources(): SourceFile[] {
-  const root = fileURLToPath(new URL('../src', import.meta.url));
-  return readdirSync(root, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
-    .map((entry) => {
-      const path = posix.join(entry.parentPath.slice(root.length + 1), entry.name);
-      return { path, source: readFileSync(`${root}/${path}`, 'utf8') };
-    });
-}
-
 test('the source follows the layers', () => {
-  const files = readSources();
+  const files = readSources('src');
   expect(files.length).toBeGreaterThan(200);
   expect(violations(files)).toEqual([]);
 });
 
 test('X04 code and protos are compiled in: nothing is loaded by a name computed at run time', () => {
-  const files = readSources();
+  const files = readSources('src');
   expect(files.length).toBeGreaterThan(200);
   for (const { path, source } of files) {
     const code = source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');

@@ -1,79 +1,18 @@
-import { accessToken, endedElsewhere, renewSession } from './session.ts';
+import { post, Refusal } from './post.ts';
+import { type Remedy, remedyFor } from './session-rules.ts';
+import { accessToken, loggedIn, renewSession } from './session.ts';
 import type { AdminMethods, AuthMethods } from './wire.ts';
 
-/** How long an answer may take, ms. The service itself answers within 10 s. */
-const TIME_LIMIT_MS = 15_000;
+export { Refusal };
 
-/** Why a call failed: a refusal of Postern, or no answer at all. */
-export class Refusal extends Error {
-  /** The reason, such as `EMAIL_TAKEN`; empty when there was no answer. */
-  readonly reason: string;
-  /** The metadata of the reason. */
-  readonly metadata: Readonly<Record<string, string>>;
-  /** The `x-request-id`, by which the log and the audit trail name the call; empty when there was no answer. */
-  readonly requestId: string;
+/** Asks for a fresh proof of who the user is. Returns whether there is one. @param path of the refused call */
+type AskForProof = (path: string) => Promise<boolean>;
 
-  constructor(message: string, reason = '', requestId = '', metadata: Record<string, string> = {}) {
-    super(message);
-    this.reason = reason;
-    this.requestId = requestId;
-    this.metadata = metadata;
-  }
-}
+let askForProof: AskForProof = () => Promise.resolve(false);
 
-/** Sends JSON and reads JSON. @param path below the origin and the prefix of a proxy, such as `console/session` */
-export async function post(path: string, body: object, bearer: string | null): Promise<object> {
-  const headers: Record<string, string> = { 'content-type': 'application/json' };
-  if (bearer !== null) headers['authorization'] = `Bearer ${bearer}`;
-  let response: Response;
-  let text: string;
-  try {
-    response = await fetch(`../${path}`, {
-      method: 'POST',
-      headers,
-      body: JSON.stringify(body),
-      cache: 'no-store',
-      redirect: 'error',
-      signal: AbortSignal.timeout(TIME_LIMIT_MS),
-    });
-    text = await response.text();
-  } catch (error) {
-    const isLate = error instanceof DOMException && error.name === 'TimeoutError';
-    throw new Refusal(
-      isLate
-        ? `Postern has not answered within ${TIME_LIMIT_MS / 1000} seconds.`
-        : 'Postern cannot be reached. Check that it runs, and your connection.',
-    );
-  }
-  const requestId = response.headers.get('x-request-id') ?? '';
-  const json = parsed(text);
-  if (response.ok && json) return json;
-  throw refusalOf(json, response.status, requestId);
-}
-
-function parsed(text: string): object | null {
-  try {
-    const json: unknown = JSON.parse(text);
-    return typeof json === 'object' ? json : null;
-  } catch {
-    return null;
-  }
-}
-
-interface ConnectError {
-  readonly message?: string;
-  readonly details?: readonly { debug?: { reason?: string; metadata?: Record<string, string> } }[];
-}
-
-function refusalOf(json: object | null, status: number, requestId: string): Refusal {
-  const { message, details = [] } = (json ?? {}) as ConnectError;
-  const info = details.find(({ debug }) => debug?.reason !== undefined)?.debug;
-  return new Refusal(
-    message ?? `The server answered ${status}, in a form that is not Postern's.`,
-    info?.reason ?? '',
-    requestId,
-    info?.metadata ?? {},
-  );
+/** Sets what is done when a call needs a fresh proof. */
+export function onProofRequired(ask: AskForProof): void {
+  askForProof = ask;
 }
 
 /** Calls a method of AdminService. @throws Refusal */
@@ -92,20 +31,43 @@ export function auth<Name extends keyof AuthMethods>(
   return call('AuthService', name, request as object);
 }
 
-/** Reasons for which a new access token helps, if the session still lives. */
-const RENEWABLE = new Set(['TOKEN_EXPIRED', 'TOKEN_REVOKED', 'TOKEN_KEY_UNKNOWN', 'CREDENTIALS_MISSING']);
+/** Calls a method of AuthService with no credential of one's own: what it refuses says nothing about this session. @throws Refusal */
+export function authAnonymously<Name extends keyof AuthMethods>(
+  name: Name,
+  request: AuthMethods[Name]['request'],
+): Promise<AuthMethods[Name]['response']> {
+  return post(pathOf('AuthService', name), request as object, null);
+}
 
 async function call<Response>(service: string, name: string, request: object): Promise<Response> {
-  const method = name.charAt(0).toUpperCase() + name.slice(1);
-  const path = `postern.v1.${service}/${method}`;
-  try {
-    return (await post(path, request, accessToken())) as Response;
-  } catch (error) {
-    if (!(error instanceof Refusal) || !RENEWABLE.has(error.reason)) throw error;
-    if (!(await renewSession())) {
-      endedElsewhere();
-      throw error;
+  return (await callWithToken(pathOf(service, name), request)) as Response;
+}
+
+/**
+ * A request with the access token, repeated after what makes it succeed: a new token, or a fresh proof of the user. It is not
+ * repeated for somebody else, who has logged in in another tab meanwhile.
+ *
+ * @throws Refusal
+ */
+export async function callWithToken(path: string, request: object): Promise<object> {
+  const tried = new Set<Remedy>();
+  for (;;) {
+    const userId = loggedIn()?.userId;
+    try {
+      return await post(path, request, accessToken());
+    } catch (error) {
+      const remedy = error instanceof Refusal ? remedyFor(error.reason, tried) : null;
+      if (remedy === null || userId === undefined) throw error;
+      tried.add(remedy);
+      if (!(await isRemedied(remedy, path)) || loggedIn()?.userId !== userId) throw error;
     }
-    return (await post(path, request, accessToken())) as Response;
   }
+}
+
+async function isRemedied(remedy: Remedy, path: string): Promise<boolean> {
+  return remedy === 'renew' ? (await renewSession()) === 'same-user' : askForProof(path);
+}
+
+function pathOf(service: string, name: string): string {
+  return `postern.v1.${service}/${name.charAt(0).toUpperCase()}${name.slice(1)}`;
 }

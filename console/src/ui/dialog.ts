@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
+import { keyed } from 'lit-html/directives/keyed.js';
 import { ref } from 'lit-html/directives/ref.js';
 
 import { update } from '../update.ts';
@@ -7,13 +8,21 @@ import { Action } from './action.ts';
 /** A modal window over the page, one at a time. */
 interface Dialog {
   readonly title: string;
+  /** Whether Escape leaves it open, because what it shows is not shown again. */
+  readonly staysOpen?: boolean;
   view(close: () => void): TemplateResult;
 }
 
 let open: Dialog | null = null;
+/** A question that a call needs an answer to, over whatever dialog began the call. */
+let over: { readonly dialog: Dialog; readonly answer: (isYes: boolean) => void } | null = null;
 
-/** Opens a dialog. Escape and `close` end it. */
+/** Where the keyboard was before the dialogs. */
+let opener: HTMLElement | null = null;
+
+/** Opens a dialog in place of the open one. Escape and `close` end it. */
 export function openDialog(dialog: Dialog): void {
+  rememberOpener();
   open = dialog;
   update();
 }
@@ -21,19 +30,71 @@ export function openDialog(dialog: Dialog): void {
 export function closeDialog(): void {
   open = null;
   update();
+  queueMicrotask(returnFocus);
 }
 
-const show = (element: Element | undefined): void => {
-  if (element instanceof HTMLDialogElement && !element.open) element.showModal();
-};
+function rememberOpener(): void {
+  const { activeElement } = document;
+  if (activeElement instanceof HTMLElement) opener ??= activeElement;
+}
 
-/** The open dialog, for the end of the page. */
-export function dialogView(): TemplateResult | typeof nothing {
-  if (open === null) return nothing;
-  return html`<dialog ${ref(show)} aria-labelledby="dialog-title" @close=${closeDialog}>
-    <h2 id="dialog-title">${open.title}</h2>
-    ${open.view(closeDialog)}
-  </dialog>`;
+/** Puts the keyboard back where it was, or at the heading if that is gone. Runs after the page was rendered. */
+function returnFocus(): void {
+  if (open !== null || over !== null) return;
+  opener?.focus();
+  opener = null;
+  if (document.activeElement === document.body) document.querySelector<HTMLElement>('h1')?.focus();
+}
+
+/** Opens a dialog over the page and over its dialog. @returns what `answer` is called with; false when it is closed otherwise */
+export function askOver(
+  title: string,
+  view: (answer: (isYes: boolean) => void) => TemplateResult,
+): Promise<boolean> {
+  return new Promise((resolve) => {
+    const answer = (isYes: boolean) => {
+      if (over?.answer === answer) over = null;
+      resolve(isYes);
+      update();
+      queueMicrotask(returnFocus);
+    };
+    over?.answer(false);
+    rememberOpener();
+    over = { dialog: { title, view: () => view(answer) }, answer };
+    update();
+  });
+}
+
+/** Closes whatever is open, because another page is shown. */
+export function closeDialogs(): void {
+  over?.answer(false);
+  closeDialog();
+}
+
+/** lit-html calls it before the element is on the page. */
+const show = (element: Element | undefined): void =>
+  queueMicrotask(() => {
+    if (element instanceof HTMLDialogElement && element.isConnected && !element.open) element.showModal();
+  });
+
+/** The open dialogs, for the end of the page. */
+export function dialogView(): TemplateResult {
+  return html`${open === null ? nothing : modal(open, 'dialog-title', closeDialog)}
+  ${over === null ? nothing : modal(over.dialog, 'question-title', () => over?.answer(false))}`;
+}
+
+function modal(dialog: Dialog, titleId: string, close: () => void): TemplateResult {
+  const stay = (event: Event) => {
+    if (dialog.staysOpen === true) event.preventDefault();
+  };
+  // An element of its own for each dialog, so that the keyboard enters one that takes the place of another.
+  return html`${keyed(
+    dialog,
+    html`<dialog ${ref(show)} aria-labelledby=${titleId} @close=${close} @cancel=${stay}>
+      <h2 id=${titleId}>${dialog.title}</h2>
+      ${dialog.view(close)}
+    </dialog>`,
+  )}`;
 }
 
 /** What is asked before a change that cannot be taken back. */
@@ -47,18 +108,24 @@ export interface Question {
   readonly name: string | null;
   /** @throws Refusal, which the dialog shows */
   readonly work: () => Promise<unknown>;
+  /** Goes on after the dialog is closed, perhaps with another one. */
+  readonly whenDone?: () => void;
 }
 
 /** Asks, and does it. What is dangerous asks for the name of the thing. */
-export function confirm({ title, text, verb, name, work }: Question): void {
+export function confirm({ title, text, verb, name, work, whenDone }: Question): void {
   const action = new Action();
   let typed = '';
+  const isConfirmed = () => name === null || typed.trim() === name.trim();
   const submit = async (event: Event) => {
     event.preventDefault();
-    if (name !== null && typed.trim() !== name) return;
-    if (await action.run(work)) closeDialog();
+    if (!isConfirmed()) return;
+    if (!(await action.run(work))) return;
+    // The work may have opened another one, such as a secret that is shown once.
+    if (open === question) closeDialog();
+    whenDone?.();
   };
-  openDialog({
+  const question: Dialog = {
     title,
     view: (close) =>
       html`<form method="dialog" @submit=${submit}>
@@ -81,11 +148,10 @@ export function confirm({ title, text, verb, name, work }: Question): void {
         }
         ${action.failure()}
         <div class="buttons">
-          <button class="danger" ?disabled=${action.isRunning || (name !== null && typed.trim() !== name)}>
-            ${verb}
-          </button>
+          <button class="danger" ?disabled=${action.isRunning || !isConfirmed()}>${verb}</button>
           <button type="button" @click=${close}>Cancel</button>
         </div>
       </form>`,
-  });
+  };
+  openDialog(question);
 }
