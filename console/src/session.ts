@@ -149,7 +149,7 @@ async function checkSession(): Promise<void> {
 
 async function checkToken(): Promise<void> {
   const token = accessToken();
-  const refusal = await post('postern.v1.AuthService/VerifyToken', { token }, null).then(
+  const refusal = await post('postern.v1.AuthService/VerifyToken', { accessToken: token }, null).then(
     () => null,
     (error: unknown) => {
       if (error instanceof Refusal) return error;
