@@ -38,20 +38,20 @@ function sessionsView(sessions: OwnSessions | null): TemplateResult {
       again.
     </p>
     <div class="buttons">
-      <button type="button" class="danger" @click=${askToLogOutEverywhere}>Log out everywhere…</button>
+      <button type="button" class="danger" @click=${askToEndAll}>End all my sessions…</button>
     </div>
   </section>`;
 }
 
-function askToLogOutEverywhere(): void {
+function askToEndAll(): void {
   confirm({
-    title: 'Log out everywhere',
-    text: 'All of your sessions end, this one included. Access tokens are refused within a second. API keys stay valid.',
-    verb: 'Log out everywhere',
+    title: 'End all of your sessions',
+    text: 'This one ends as well. Access tokens are refused within a second. API keys stay valid.',
+    verb: 'End them',
     name: null,
     work: async () => {
       await auth('revokeToken', { token: accessToken() ?? '', allSessions: true });
-      await logOut('You are logged out everywhere.');
+      await logOut('All of your sessions have ended.');
     },
   });
 }

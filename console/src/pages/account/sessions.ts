@@ -56,7 +56,7 @@ export class OwnSessions {
         ${userAgent === '' ? html`<span class="absent">unknown</span>` : userAgent}
         ${isThis ? html`<span class="tag good">this session</span>` : nothing}
       </td>
-      <td>${clientAddress === '' ? html`<span class="absent">unknown</span>` : clientAddress}</td>
+      <td>${clientAddress === '' ? html`<span class="absent">–</span>` : clientAddress}</td>
       <td>${time(session.createdAt)}</td>
       <td>${time(session.refreshedAt)}</td>
       <td>${time(session.expiresAt)}</td>
