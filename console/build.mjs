@@ -17,8 +17,11 @@ const { metafile } = await build({
   entryPoints: { app: 'console/src/app.ts', style: 'console/src/style.css' },
   // A name of its own for each content: browsers keep the files for good.
   entryNames: '[name]-[hash]',
+  chunkNames: '[name]-[hash]',
   outdir,
   bundle: true,
+  // What few need, such as QR codes, is loaded when it is needed.
+  splitting: true,
   minify: true,
   format: 'esm',
   target: 'es2022',

@@ -39,6 +39,7 @@ const layers = [
   ['features/workloads/'],
   ['features/authentication/'],
   ['features/maintenance/'],
+  ['features/overview/'],
   ['rpc/'],
   ['services/'],
   ['observability/'],

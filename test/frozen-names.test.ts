@@ -249,6 +249,7 @@ const AUDIT_ACTIONS = [
   'trust.watch',
   'service.key.add',
   'service.key.delete',
+  'overview.read',
 ];
 
 const CLIENT_EXPORTS = [

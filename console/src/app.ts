@@ -8,10 +8,13 @@ import { overviewPage } from './pages/overview/overview.ts';
 import { serviceAccountsPage } from './pages/service-accounts/service-accounts.ts';
 import { signingKeysPage } from './pages/signing-keys/signing-keys.ts';
 import { usersPage } from './pages/users/users.ts';
+import { askForProof } from './pages/login/step-up.ts';
 import { currentRoute, href, type Page, type Route } from './router.ts';
-import { loggedIn, logOut, sessionState, startSession } from './session.ts';
+import { onProofRequired } from './rpc.ts';
+import { loggedIn, logOut, sessionState, sessionTrouble, startSession } from './session.ts';
 import { Action } from './ui/action.ts';
-import { closeDialog, dialogView } from './ui/dialog.ts';
+import { closeDialogs, dialogView } from './ui/dialog.ts';
+import { errorView } from './ui/load.ts';
 import { onUpdate, update } from './update.ts';
 
 interface Section {
@@ -39,9 +42,22 @@ const notFound: Page = {
 };
 
 let page: Page | null = null;
-/** The address and the user that `page` was opened for. */
+/** The address, the user and the roles that `page` was opened for. */
 let openedFor = '';
+let openedRoles = '';
 const logOutAction = new Action();
+/** On small screens the navigation is folded away. */
+let isMenuOpen = false;
+/** A postern: the small gate in a wall. */
+const gate = html`<svg viewBox="0 0 18 20" aria-hidden="true">
+  <path
+    fill="none"
+    stroke="currentColor"
+    stroke-width="2"
+    stroke-linejoin="round"
+    d="M1 19V9a8 8 0 0 1 16 0v10zM6 19V11a3 3 0 0 1 6 0v8"
+  />
+</svg>`;
 
 function sectionsOfUser(): readonly Section[] {
   const isAdmin = loggedIn()?.roles.includes('admin') ?? false;
@@ -51,14 +67,18 @@ function sectionsOfUser(): readonly Section[] {
 /** Opens the page of the address, if it is not open. */
 function openPage(): void {
   const user = loggedIn();
-  const key = user === null ? '' : `${user.userId} ${user.roles.join()} ${location.hash}`;
-  if (key === openedFor) return;
+  const key = user === null ? '' : `${user.userId} ${location.hash}`;
+  const roles = user?.roles.join() ?? '';
+  if (key === openedFor && roles === openedRoles) return;
   const isFirst = openedFor === '';
+  // A proof of the user may add a role to the token. What the page shows then, such as recovery codes, stays.
+  if (key !== openedFor) closeDialogs();
   openedFor = key;
+  openedRoles = roles;
   page?.leave?.();
   page = null;
+  isMenuOpen = false;
   if (user === null) return;
-  closeDialog();
   const route = currentRoute();
   const [path = sectionsOfUser()[0]?.path] = route.segments;
   page =
@@ -74,17 +94,28 @@ function view(): TemplateResult {
   openPage();
   switch (sessionState()) {
     case 'unknown':
-      return html`<main class="login"><p role="status">Loading…</p></main>`;
+      return html`<main class="login">${troubleView() ?? html`<p role="status">Loading…</p>`}</main>`;
     case 'none':
       document.title = 'Log in · Postern';
       return html`<main class="login">${loginView()}</main>`;
     case 'session':
       return html`${header()}
         <main id="main">
+          ${troubleView() ?? nothing}
           <h1 tabindex="-1">${page?.title ?? ''}</h1>
           ${page?.view() ?? nothing}
         </main>`;
   }
+}
+
+/** Why the service does not answer, while it does not. */
+function troubleView(): TemplateResult | null {
+  const trouble = sessionTrouble();
+  return (
+    trouble &&
+    html`${errorView(trouble)}
+      <p role="status">Trying again every few seconds…</p>`
+  );
 }
 
 function header(): TemplateResult {
@@ -95,22 +126,47 @@ function header(): TemplateResult {
   };
   return html`<a class="skip" href="#main" @click=${skip}>Skip to the content</a>
     <header>
-      <span class="brand">Postern</span>
-      <nav aria-label="Pages">
-        ${sectionsOfUser().map(
-          ({ path, title }) =>
-            html`<a href=${href([path])} aria-current=${path === current ? 'page' : 'false'}>${title}</a>`,
-        )}
-      </nav>
-      <button type="button" ?disabled=${logOutAction.isRunning} @click=${() => void logOutAction.run(logOut)}>
-        Log out
-      </button>
+      <div class="bar">
+        <a class="brand" href="#/">${gate} Postern</a>
+        <button
+          type="button"
+          class="menu"
+          aria-expanded=${isMenuOpen}
+          aria-controls="pages"
+          @click=${() => {
+            isMenuOpen = !isMenuOpen;
+            update();
+          }}
+        >
+          Menu
+        </button>
+        <nav id="pages" aria-label="Pages">
+          ${sectionsOfUser().map(
+            ({ path, title, isForAdmins }) =>
+              html`<a
+                class=${isForAdmins ? '' : 'own'}
+                href=${href([path])}
+                aria-current=${path === current ? 'page' : 'false'}
+                >${title}</a
+              >`,
+          )}
+        </nav>
+        <button
+          type="button"
+          class="quiet"
+          ?disabled=${logOutAction.isRunning}
+          @click=${() => void logOutAction.run(() => logOut())}
+        >
+          Log out
+        </button>
+      </div>
       ${logOutAction.failure()}
     </header>`;
 }
 
 const root = document.querySelector<HTMLElement>('#app');
 if (!root) throw new Error('the page has no #app');
+onProofRequired(askForProof);
 onUpdate(() => render(html`${view()}${dialogView()}`, root));
 addEventListener('hashchange', update);
 update();

@@ -1,3 +1,5 @@
+import { observeDate } from './clock.ts';
+
 /** How long an answer may take, ms. The service itself answers within 10 s. */
 const TIME_LIMIT_MS = 15_000;
 
@@ -9,12 +11,21 @@ export class Refusal extends Error {
   readonly metadata: Readonly<Record<string, string>>;
   /** The `x-request-id`, by which the log and the audit trail name the call; empty when there was no answer. */
   readonly requestId: string;
+  /** After how many seconds a repetition can succeed; null where the refusal does not say it. */
+  readonly retryAfterSeconds: number | null;
 
-  constructor(message: string, reason = '', requestId = '', metadata: Record<string, string> = {}) {
+  constructor(
+    message: string,
+    reason = '',
+    requestId = '',
+    metadata: Record<string, string> = {},
+    retryAfterSeconds: number | null = null,
+  ) {
     super(message);
     this.reason = reason;
     this.requestId = requestId;
     this.metadata = metadata;
+    this.retryAfterSeconds = retryAfterSeconds;
   }
 }
 
@@ -42,6 +53,7 @@ export async function post(path: string, body: object, bearer: string | null): P
         : 'Postern cannot be reached. Check that it runs, and your connection.',
     );
   }
+  observeDate(response.headers.get('date'));
   const requestId = response.headers.get('x-request-id') ?? '';
   const json = parsed(text);
   if (response.ok && json) return json;
@@ -57,18 +69,27 @@ function parsed(text: string): object | null {
   }
 }
 
+interface Details {
+  readonly reason?: string;
+  readonly metadata?: Record<string, string>;
+  /** Of RetryInfo, such as `2.5s`. */
+  readonly retryDelay?: string;
+}
+
 interface ConnectError {
   readonly message?: string;
-  readonly details?: readonly { debug?: { reason?: string; metadata?: Record<string, string> } }[];
+  readonly details?: readonly { readonly debug?: Details }[];
 }
 
 function refusalOf(json: object | null, status: number, requestId: string): Refusal {
   const { message, details = [] } = (json ?? {}) as ConnectError;
   const info = details.find(({ debug }) => debug?.reason !== undefined)?.debug;
+  const { retryDelay } = details.find(({ debug }) => debug?.retryDelay !== undefined)?.debug ?? {};
   return new Refusal(
     message ?? `The server answered ${status}, in a form that is not Postern's.`,
     info?.reason ?? '',
     requestId,
     info?.metadata ?? {},
+    retryDelay === undefined ? null : Math.ceil(parseFloat(retryDelay)),
   );
 }

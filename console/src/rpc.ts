@@ -1,8 +1,19 @@
 import { post, Refusal } from './post.ts';
-import { accessToken, endedElsewhere, renewSession } from './session.ts';
+import { type Remedy, remedyFor } from './session-rules.ts';
+import { accessToken, loggedIn, renewSession } from './session.ts';
 import type { AdminMethods, AuthMethods } from './wire.ts';
 
 export { Refusal };
+
+/** Asks for a fresh proof of who the user is. Returns whether there is one. @param path of the refused call */
+type AskForProof = (path: string) => Promise<boolean>;
+
+let askForProof: AskForProof = () => Promise.resolve(false);
+
+/** Sets what is done when a call needs a fresh proof. */
+export function onProofRequired(ask: AskForProof): void {
+  askForProof = ask;
+}
 
 /** Calls a method of AdminService. @throws Refusal */
 export function admin<Name extends keyof AdminMethods>(
@@ -20,20 +31,32 @@ export function auth<Name extends keyof AuthMethods>(
   return call('AuthService', name, request as object);
 }
 
-/** Reasons for which a new access token helps, if the session still lives. */
-const RENEWABLE = new Set(['TOKEN_EXPIRED', 'TOKEN_REVOKED', 'TOKEN_KEY_UNKNOWN', 'CREDENTIALS_MISSING']);
-
 async function call<Response>(service: string, name: string, request: object): Promise<Response> {
   const method = name.charAt(0).toUpperCase() + name.slice(1);
-  const path = `postern.v1.${service}/${method}`;
-  try {
-    return (await post(path, request, accessToken())) as Response;
-  } catch (error) {
-    if (!(error instanceof Refusal) || !RENEWABLE.has(error.reason)) throw error;
-    if (!(await renewSession())) {
-      endedElsewhere();
-      throw error;
+  return (await callWithToken(`postern.v1.${service}/${method}`, request)) as Response;
+}
+
+/**
+ * A request with the access token, repeated after what makes it succeed: a new token, or a fresh proof of the user. It is not
+ * repeated for somebody else, who has logged in in another tab meanwhile.
+ *
+ * @throws Refusal
+ */
+export async function callWithToken(path: string, request: object): Promise<object> {
+  const tried = new Set<Remedy>();
+  for (;;) {
+    const userId = loggedIn()?.userId;
+    try {
+      return await post(path, request, accessToken());
+    } catch (error) {
+      const remedy = error instanceof Refusal ? remedyFor(error.reason, tried) : null;
+      if (remedy === null || userId === undefined) throw error;
+      tried.add(remedy);
+      if (!(await isRemedied(remedy, path)) || loggedIn()?.userId !== userId) throw error;
     }
-    return (await post(path, request, accessToken())) as Response;
   }
+}
+
+async function isRemedied(remedy: Remedy, path: string): Promise<boolean> {
+  return remedy === 'renew' ? (await renewSession()) === 'same-user' : askForProof(path);
 }

@@ -1,16 +1,17 @@
 import type { TokenSet } from '../../src/generated/postern/v1/auth.ts';
 import { post, Refusal } from './post.ts';
+import {
+  checkOf,
+  claimsOf,
+  farewellOf,
+  isRenewedAfter,
+  type LoggedIn,
+  renewalDelayMs,
+} from './session-rules.ts';
 import { update } from './update.ts';
 import type { AuthMethods, Wire } from './wire.ts';
 
-/** Who is logged in, by the claims of the access token. The service judges the token; the page only shows them. */
-export interface LoggedIn {
-  readonly userId: string;
-  readonly sessionId: string;
-  readonly roles: readonly string[];
-  /** `aal1` or `aal2`. */
-  readonly acr: string;
-}
+export type { LoggedIn };
 
 interface Session extends LoggedIn {
   readonly accessToken: string;
@@ -22,15 +23,23 @@ type State = { readonly kind: 'unknown' | 'none' } | { readonly kind: 'session';
 let state: State = { kind: 'unknown' };
 /** Why the login is shown, for somebody who was logged in; empty otherwise. */
 let farewell = '';
+/** Why the service does not answer for the session; null while it does. */
+let trouble: Refusal | null = null;
 let renewal: ReturnType<typeof setTimeout> | undefined;
-let renewing: Promise<boolean> | null = null;
-/** Tells the other tabs that the session has ended or begun. */
+/** Whether the time of a renewal has come while the page was hidden. */
+let isDue = false;
+let renewing: Promise<Renewed> | null = null;
+let isChecking = false;
+/** How many checks in a row were refused. */
+let refusals = 0;
+/** Tells the other tabs that a session has ended or begun. */
 const tabs = new BroadcastChannel('postern');
 
-/** Renews at this part of the lifetime of the access token. */
-const RENEW_AT = 0.75;
 /** How often a page asks whether its token is still accepted, so that it notices the end of its session, ms. */
 const CHECK_EVERY_MS = 5_000;
+
+/** What came of a renewal: the session goes on, has ended, or is now that of somebody else, who logged in in another tab. */
+type Renewed = 'same-user' | 'other-user' | 'ended';
 
 export function sessionState(): State['kind'] {
   return state.kind;
@@ -48,107 +57,143 @@ export function farewellMessage(): string {
   return farewell;
 }
 
+/** Why the service does not answer, or null while it does. */
+export function sessionTrouble(): Refusal | null {
+  return trouble;
+}
+
 /** Begins: takes up the session of the cookie, if there is one, and follows it from then on. */
 export async function startSession(): Promise<void> {
   tabs.onmessage = ({ data }: MessageEvent<unknown>) => {
-    if (data === 'ended') forget('');
-    else if (data === 'begun' && state.kind === 'none') void renewSession();
+    if (data === 'ended' && state.kind === 'session') end('You logged out in another tab.');
+    else if (data === 'begun') void attempt(renewSession);
   };
   setInterval(() => void checkSession(), CHECK_EVERY_MS);
+  for (const event of ['online', 'pageshow', 'focus']) addEventListener(event, () => void checkSession());
   document.addEventListener('visibilitychange', () => void checkSession());
-  await renewSession();
+  await checkSession();
 }
 
 /** Logs in by password, code or passkey. @throws Refusal */
 export async function logIn(
   body: AuthMethods['login']['request'] | AuthMethods['loginWithPasskey']['request'],
 ): Promise<void> {
-  accept(await post('console/session', body, null));
+  accept(await oneTabAtATime(() => post('console/session', body, null)));
+  announceSession();
+}
+
+/** Tells other tabs that the cookie has another session, which they then take up. */
+export function announceSession(): void {
   tabs.postMessage('begun');
 }
 
-/** Changes the password, which opens a new session in place of all others. @throws Refusal */
-export async function changePassword(body: AuthMethods['changePassword']['request']): Promise<void> {
-  accept(await post('console/session', body, accessToken()));
-}
-
-/** Takes the access token that a change of the session's level returned. */
+/** Takes a new access token of the session: after a login, a renewal, or a change of the session's level. */
 export function accept(tokens: Wire<TokenSet>): void {
   const token = tokens.accessToken ?? '';
   state = { kind: 'session', session: { ...claimsOf(token), accessToken: token } };
   farewell = '';
+  trouble = null;
+  isDue = false;
   clearTimeout(renewal);
-  renewal = setTimeout(() => void renewSession(), (tokens.expiresIn ?? 0) * 1000 * RENEW_AT);
+  renewal = setTimeout(
+    () => {
+      // A hidden page renews when somebody looks at it again.
+      isDue = true;
+      void checkSession();
+    },
+    renewalDelayMs(tokens.expiresIn ?? 0),
+  );
   update();
 }
 
-/** Gets a new access token for the session of the cookie. Returns whether there is one. */
-export function renewSession(): Promise<boolean> {
-  renewing ??= renew().finally(() => (renewing = null));
+/** Gets a new access token for the session of the cookie. @throws Refusal; the session may still live */
+export function renewSession(): Promise<Renewed> {
+  renewing ??= oneTabAtATime(renew).finally(() => (renewing = null));
   return renewing;
 }
 
-async function renew(): Promise<boolean> {
+async function renew(): Promise<Renewed> {
+  const before = loggedIn();
   try {
-    accept(await post('console/session/refresh', {}, null));
-    return true;
+    const tokens: Wire<TokenSet> = await post('console/session/refresh', {}, null);
+    if (tokens.accessToken === undefined) throw new Refusal('', 'REFRESH_TOKEN_INVALID');
+    accept(tokens);
+    return before === null || before.userId === loggedIn()?.userId ? 'same-user' : 'other-user';
   } catch (error) {
-    // Without an answer the session may still live: the next call or check tries again.
-    if (error instanceof Refusal && error.reason !== '' && isOver(error.reason)) {
-      if (state.kind === 'session') endedElsewhere();
-      else forget('');
-      return false;
-    }
-    if (state.kind === 'unknown') forget(error instanceof Refusal ? error.message : String(error));
-    return false;
+    const message = error instanceof Refusal ? farewellOf(error.reason, before !== null) : null;
+    if (message === null) throw error;
+    end(message);
+    return 'ended';
   }
 }
 
-function isOver(reason: string): boolean {
-  return reason.startsWith('REFRESH_TOKEN_');
+/**
+ * Tabs share the cookie. One request about it after the other: an answer to an old refresh token could otherwise replace or
+ * delete the new one of another tab.
+ */
+async function oneTabAtATime<T>(work: () => Promise<T>): Promise<T> {
+  return 'locks' in navigator ? navigator.locks.request('postern-session', work) : work();
 }
 
-/** Asks whether the token is still accepted. A token that has expired is renewed. */
+/** Renews the session where that is due, and asks otherwise whether its token is still accepted. */
 async function checkSession(): Promise<void> {
-  const token = accessToken();
-  if (token === null || document.hidden) return;
+  if (isChecking || document.hidden || state.kind === 'none') return;
+  isChecking = true;
   try {
-    await post('postern.v1.AuthService/VerifyToken', { token }, null);
-  } catch (error) {
-    if (error instanceof Refusal && error.reason.startsWith('TOKEN_') && token === accessToken())
-      await renewSession();
+    if (state.kind === 'unknown' || isDue) await attempt(renewSession);
+    else await attempt(checkToken);
+  } finally {
+    isChecking = false;
   }
 }
 
-/** Shows the login, because the session has ended elsewhere. */
-export function endedElsewhere(): void {
-  forget('Your session has ended. Log in again.');
+async function checkToken(): Promise<void> {
+  const token = accessToken();
+  const refusal = await post('postern.v1.AuthService/VerifyToken', { token }, null).then(
+    () => null,
+    (error: unknown) => {
+      if (error instanceof Refusal) return error;
+      throw error;
+    },
+  );
+  if (token !== accessToken()) return;
+  const check = checkOf(refusal?.reason ?? null);
+  if (refusal !== null && check === 'unanswered') throw refusal;
+  refusals = check === 'refused' ? refusals + 1 : 0;
+  if (isRenewedAfter(refusals)) await renewSession();
 }
 
-function forget(message: string): void {
+/** Keeps why the service does not answer. */
+async function attempt(work: () => Promise<unknown>): Promise<void> {
+  const before = trouble;
+  try {
+    await work();
+    trouble = null;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    trouble = error;
+  }
+  if (trouble?.message !== before?.message) update();
+}
+
+function end(message: string): void {
   clearTimeout(renewal);
   state = { kind: 'none' };
   farewell = message;
+  trouble = null;
+  refusals = 0;
   update();
 }
 
 /** Logs out. @throws Refusal; the session then still lives */
-export async function logOut(): Promise<void> {
-  await post('console/session/end', {}, null);
-  forget('You are logged out.');
+export async function logOut(message = 'You are logged out.'): Promise<void> {
+  try {
+    await oneTabAtATime(() => post('console/session/end', {}, null));
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const { reason, requestId } = error;
+    throw new Refusal(`You are still logged in. ${error.message}`, reason, requestId);
+  }
+  end(message);
   tabs.postMessage('ended');
-}
-
-interface Claims {
-  readonly sub?: string;
-  readonly sid?: string;
-  readonly roles?: readonly string[];
-  readonly acr?: string;
-}
-
-function claimsOf(token: string): LoggedIn {
-  const payload = (token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/');
-  const bytes = Uint8Array.from(atob(payload), (character) => character.charCodeAt(0));
-  const { sub = '', sid = '', roles = [], acr = '' } = JSON.parse(new TextDecoder().decode(bytes)) as Claims;
-  return { userId: sub, sessionId: sid, roles, acr };
 }

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { type CommandRow, commands, groups } from './commands.ts';
 import { describeExitCodes, exitCodes } from './exit-codes.ts';
 import { explainFailure } from './explain-failure.ts';
 import { handleOutputErrors, printNotice } from './output.ts';
+import { posternVersion } from '../compose/runtime-versions.ts';
 
 /** Runs one command and returns the exit code. Data goes to standard output, messages to standard error. */
 export async function runCommandLine(words: readonly string[]): Promise<number> {
@@ -29,7 +29,7 @@ function buildProgram(): Command {
   const program = new Command('postern')
     .description('Postern, an authentication service over gRPC.')
     .usage('COMMAND [options]')
-    .version(ownVersion(), '--version', 'print the version')
+    .version(posternVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'show the help of the command')
     .helpCommand(false)
     .addHelpText(
@@ -95,9 +95,4 @@ function removeValues(message: string): string {
     .replace(/(unknown option '--[^=]*)=.*'/s, "$1'")
     .replace(/(unknown option '-[^-]).+'/s, "$1'")
     .replace(/'[^']{40,}'/g, "'…'");
-}
-
-function ownVersion(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  return (manifest as { version: string }).version;
 }

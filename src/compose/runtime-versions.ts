@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+
 /** In earlier versions one message could end the process (CVE-2026-48068, CVE-2026-48069). */
 const MIN_GRPC = [1, 14, 5];
 /** Node 20 reached its end of life in April 2026. */
@@ -20,4 +22,10 @@ function isAtLeast(version: string, min: readonly number[]): boolean {
 export function nodeWarning(version: string): string | null {
   if (Number.parseInt(version, 10) > NODE_AT_END_OF_LIFE) return null;
   return `Node ${version} is past its end of life: use Node 24 or later`;
+}
+
+/** The version of Postern, from its package. */
+export function posternVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  return (manifest as { version: string }).version;
 }

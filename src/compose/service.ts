@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import { composeRpcs } from './services.ts';
 import { composeApiKeys } from './api-keys.ts';
 import { composeTokens } from './tokens.ts';
@@ -20,6 +22,7 @@ import { openListenerTls } from './listener-tls.ts';
 import { type BoundListeners, listenAddresses, Listeners } from './listeners.ts';
 import { openPolicy } from './policy.ts';
 import { isLocalAddress } from '../net/listen-address.ts';
+import { posternVersion } from './runtime-versions.ts';
 import { databaseFaults, trustFaults } from './unready-reasons.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from '../observability/metrics/service-metrics.ts';
@@ -115,6 +118,7 @@ export async function startService(
     cleanups.push(() => hasher.stop());
 
     const counts = new ServiceCounts();
+    const instance = { id: randomUUID(), startedAt: new Date(), version: posternVersion() };
 
     // Keys and trust
     const trust = new TrustBundle();
@@ -233,6 +237,8 @@ export async function startService(
       audiences,
       broadcaster,
       policy,
+      instance,
+      readInstance: () => metrics.readInstance(),
       signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
       nextRefresh: (call) => databaseMonitor.nextRefresh(call),
       onRepeat: () => (counts.repeats += 1),

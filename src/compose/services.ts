@@ -6,6 +6,8 @@ import type { CallBudget } from '../domain/operation-call.ts';
 import { PageCursors } from '../domain/paging.ts';
 import { tokenRoomOf } from '../domain/claims/token-room.ts';
 import type { Audiences } from '../features/audiences/audiences.ts';
+import type { Instance, InstanceReading } from '../features/overview/instance-reading.ts';
+import { TotalReader } from '../features/overview/total-reader.ts';
 import { RepeatRateLimiter, repeatRateLimits } from '../features/sessions/repeat-rate-limiter.ts';
 import { SecretDigests } from '../crypto/keyed-digests.ts';
 import { AdminServiceService } from '../generated/postern/v1/admin.ts';
@@ -61,6 +63,9 @@ export interface RpcParts {
   /** Of Check; null without one. */
   readonly policy: PolicyFile | null;
   readonly signingKeys: AdminDependencies['signingKeys'];
+  readonly instance: Instance;
+  /** The state and the counters of this instance. */
+  readonly readInstance: () => InstanceReading;
   /** Waits for a refresh that shows the present state of the database. */
   readonly nextRefresh: (call: CallBudget) => Promise<void>;
   /** Called when a refresh token is repeated within its grace time. */
@@ -193,6 +198,11 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         digests,
         cursors,
         signingKeys: parts.signingKeys,
+        overview: {
+          instance: parts.instance,
+          readInstance: parts.readInstance,
+          totals: new TotalReader(database),
+        },
       }),
     );
     add(

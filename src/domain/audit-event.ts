@@ -56,6 +56,7 @@ export const auditActions = [
   'factor.wrong-codes',
   'recovery-codes.replace',
   'recovery-code.use',
+  'overview.read',
 ] as const;
 
 export type AuditAction = (typeof auditActions)[number];

@@ -16,7 +16,7 @@ import {
 
 /** A file of the console imports only from its own layer and those before it. */
 const layers = [
-  ['update.ts', 'wire.ts', 'router.ts'],
+  ['update.ts', 'wire.ts', 'router.ts', 'clock.ts', 'session-rules.ts'],
   ['post.ts'],
   ['session.ts'],
   ['rpc.ts'],

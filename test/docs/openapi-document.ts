@@ -21,6 +21,7 @@ const SCALARS: Partial<Record<ScalarType, Schema>> = {
   [ScalarType.BOOL]: { type: 'boolean' },
   [ScalarType.INT32]: { type: 'integer', format: 'int32' },
   [ScalarType.UINT32]: { type: 'integer', minimum: 0 },
+  [ScalarType.DOUBLE]: { type: 'number' },
   // ProtoJSON writes 64-bit numbers as text, which JavaScript's numbers could not hold.
   [ScalarType.INT64]: { type: 'string', format: 'int64' },
   [ScalarType.UINT64]: { type: 'string', format: 'uint64' },

@@ -1,7 +1,9 @@
-/** A TCP proxy to the database that can be closed, slowed and cut, and can discard everything that is sent. */
+import type { TcpNetConnectOpts } from 'node:net';
+
+/** A TCP proxy to a database or a service that can be closed, slowed and cut, and can discard everything that is sent. */
 export class TcpProxy {
-  /** @param target the path of a unix socket */
-  constructor(target: string);
+  /** @param target the path of a unix socket, or an address; read for each connection */
+  constructor(target: string | TcpNetConnectOpts);
   /** Discards what is sent meanwhile. The connections of that time stay dead, and neither side is notified. */
   swallowing: boolean;
   /** The delay in each direction. */

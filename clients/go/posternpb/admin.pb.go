@@ -4797,6 +4797,775 @@ func (x *AuditEventPage) GetNextPageToken() string {
 	return ""
 }
 
+// A request for the state of the service.
+type GetOverviewRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOverviewRequest) Reset() {
+	*x = GetOverviewRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOverviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOverviewRequest) ProtoMessage() {}
+
+func (x *GetOverviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOverviewRequest.ProtoReflect.Descriptor instead.
+func (*GetOverviewRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{72}
+}
+
+// The state of the service as one instance knows it. Counts are those of this instance
+// since its start, so they only grow. They are of type double, which JSON has as
+// numbers, and exact up to 2^53.
+type Overview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A random id of the instance, new at each start.
+	InstanceId string `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	// When the instance was started, by its clock.
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// When it answered, by its clock.
+	AnsweredAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=answered_at,json=answeredAt,proto3" json:"answered_at,omitempty"`
+	// The version of Postern.
+	Version string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	// How much the database holds. Absent while the database cannot be read. Up to 5
+	// seconds old.
+	Totals *OverviewTotals `protobuf:"bytes,5,opt,name=totals,proto3" json:"totals,omitempty"`
+	// Calls of Login and LoginWithPasskey.
+	Logins *OverviewLogins `protobuf:"bytes,6,opt,name=logins,proto3" json:"logins,omitempty"`
+	// Refresh tokens that were exchanged for new ones.
+	Refreshes float64 `protobuf:"fixed64,7,opt,name=refreshes,proto3" json:"refreshes,omitempty"`
+	// Revocations made by this instance: of sessions, tokens and keys. Logouts and the
+	// reuse of refresh tokens count as well.
+	Revocations float64 `protobuf:"fixed64,8,opt,name=revocations,proto3" json:"revocations,omitempty"`
+	// Calls of VerifyToken, and of Envoy's Check.
+	Verifications *OverviewVerifications `protobuf:"bytes,9,opt,name=verifications,proto3" json:"verifications,omitempty"`
+	// Finished calls of all methods.
+	Rpcs float64 `protobuf:"fixed64,10,opt,name=rpcs,proto3" json:"rpcs,omitempty"`
+	// For each revocation, of this and of other instances, the time from the start of
+	// its transaction until this instance has read it, by the clock of the database.
+	// Its own revocations an instance enforces earlier, once they are committed.
+	RevocationDelays *OverviewDelays `protobuf:"bytes,11,opt,name=revocation_delays,json=revocationDelays,proto3" json:"revocation_delays,omitempty"`
+	// Open streams of WatchTrust at this instance.
+	Watchers uint32 `protobuf:"varint,12,opt,name=watchers,proto3" json:"watchers,omitempty"`
+	// The keys and revocations in the memory of this instance.
+	Trust *OverviewTrust `protobuf:"bytes,13,opt,name=trust,proto3" json:"trust,omitempty"`
+	// Passwords that are hashed, and that wait for it.
+	HashQueue *OverviewHashQueue `protobuf:"bytes,14,opt,name=hash_queue,json=hashQueue,proto3" json:"hash_queue,omitempty"`
+	// The database as this instance sees it.
+	Database      *OverviewDatabase `protobuf:"bytes,15,opt,name=database,proto3" json:"database,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Overview) Reset() {
+	*x = Overview{}
+	mi := &file_postern_v1_admin_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Overview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Overview) ProtoMessage() {}
+
+func (x *Overview) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Overview.ProtoReflect.Descriptor instead.
+func (*Overview) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *Overview) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
+	}
+	return ""
+}
+
+func (x *Overview) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *Overview) GetAnsweredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AnsweredAt
+	}
+	return nil
+}
+
+func (x *Overview) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Overview) GetTotals() *OverviewTotals {
+	if x != nil {
+		return x.Totals
+	}
+	return nil
+}
+
+func (x *Overview) GetLogins() *OverviewLogins {
+	if x != nil {
+		return x.Logins
+	}
+	return nil
+}
+
+func (x *Overview) GetRefreshes() float64 {
+	if x != nil {
+		return x.Refreshes
+	}
+	return 0
+}
+
+func (x *Overview) GetRevocations() float64 {
+	if x != nil {
+		return x.Revocations
+	}
+	return 0
+}
+
+func (x *Overview) GetVerifications() *OverviewVerifications {
+	if x != nil {
+		return x.Verifications
+	}
+	return nil
+}
+
+func (x *Overview) GetRpcs() float64 {
+	if x != nil {
+		return x.Rpcs
+	}
+	return 0
+}
+
+func (x *Overview) GetRevocationDelays() *OverviewDelays {
+	if x != nil {
+		return x.RevocationDelays
+	}
+	return nil
+}
+
+func (x *Overview) GetWatchers() uint32 {
+	if x != nil {
+		return x.Watchers
+	}
+	return 0
+}
+
+func (x *Overview) GetTrust() *OverviewTrust {
+	if x != nil {
+		return x.Trust
+	}
+	return nil
+}
+
+func (x *Overview) GetHashQueue() *OverviewHashQueue {
+	if x != nil {
+		return x.HashQueue
+	}
+	return nil
+}
+
+func (x *Overview) GetDatabase() *OverviewDatabase {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+// How many rows the database holds.
+type OverviewTotals struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Users, disabled ones as well.
+	Users *OverviewTotal `protobuf:"bytes,1,opt,name=users,proto3" json:"users,omitempty"`
+	// Sessions that have neither ended nor expired.
+	LiveSessions *OverviewTotal `protobuf:"bytes,2,opt,name=live_sessions,json=liveSessions,proto3" json:"live_sessions,omitempty"`
+	// Service accounts.
+	ServiceAccounts *OverviewTotal `protobuf:"bytes,3,opt,name=service_accounts,json=serviceAccounts,proto3" json:"service_accounts,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *OverviewTotals) Reset() {
+	*x = OverviewTotals{}
+	mi := &file_postern_v1_admin_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverviewTotals) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverviewTotals) ProtoMessage() {}
+
+func (x *OverviewTotals) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverviewTotals.ProtoReflect.Descriptor instead.
+func (*OverviewTotals) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *OverviewTotals) GetUsers() *OverviewTotal {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *OverviewTotals) GetLiveSessions() *OverviewTotal {
+	if x != nil {
+		return x.LiveSessions
+	}
+	return nil
+}
+
+func (x *OverviewTotals) GetServiceAccounts() *OverviewTotal {
+	if x != nil {
+		return x.ServiceAccounts
+	}
+	return nil
+}
+
+// A number of rows.
+type OverviewTotal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number: exact up to 10000, and above it an estimate from the statistics of the
+	// database.
+	Count float64 `protobuf:"fixed64,1,opt,name=count,proto3" json:"count,omitempty"`
+	// Whether it is an estimate.
+	IsEstimate    bool `protobuf:"varint,2,opt,name=is_estimate,json=isEstimate,proto3" json:"is_estimate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverviewTotal) Reset() {
+	*x = OverviewTotal{}
+	mi := &file_postern_v1_admin_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverviewTotal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverviewTotal) ProtoMessage() {}
+
+func (x *OverviewTotal) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverviewTotal.ProtoReflect.Descriptor instead.
+func (*OverviewTotal) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *OverviewTotal) GetCount() float64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *OverviewTotal) GetIsEstimate() bool {
+	if x != nil {
+		return x.IsEstimate
+	}
+	return false
+}
+
+// Logins by outcome.
+type OverviewLogins struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Successful ones.
+	Ok float64 `protobuf:"fixed64,1,opt,name=ok,proto3" json:"ok,omitempty"`
+	// Refused for a wrong password, code or passkey, or an unknown user.
+	WrongCredentials float64 `protobuf:"fixed64,2,opt,name=wrong_credentials,json=wrongCredentials,proto3" json:"wrong_credentials,omitempty"`
+	// Answered with SECOND_FACTOR_REQUIRED: the password was right, and a second factor
+	// was not sent.
+	SecondFactorRequired float64 `protobuf:"fixed64,3,opt,name=second_factor_required,json=secondFactorRequired,proto3" json:"second_factor_required,omitempty"`
+	// Refused after too many failures.
+	Throttled float64 `protobuf:"fixed64,4,opt,name=throttled,proto3" json:"throttled,omitempty"`
+	// Refused because the instance had too much to do.
+	Overloaded float64 `protobuf:"fixed64,5,opt,name=overloaded,proto3" json:"overloaded,omitempty"`
+	// Invalid, cancelled and failed ones.
+	Other         float64 `protobuf:"fixed64,6,opt,name=other,proto3" json:"other,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverviewLogins) Reset() {
+	*x = OverviewLogins{}
+	mi := &file_postern_v1_admin_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverviewLogins) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverviewLogins) ProtoMessage() {}
+
+func (x *OverviewLogins) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverviewLogins.ProtoReflect.Descriptor instead.
+func (*OverviewLogins) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *OverviewLogins) GetOk() float64 {
+	if x != nil {
+		return x.Ok
+	}
+	return 0
+}
+
+func (x *OverviewLogins) GetWrongCredentials() float64 {
+	if x != nil {
+		return x.WrongCredentials
+	}
+	return 0
+}
+
+func (x *OverviewLogins) GetSecondFactorRequired() float64 {
+	if x != nil {
+		return x.SecondFactorRequired
+	}
+	return 0
+}
+
+func (x *OverviewLogins) GetThrottled() float64 {
+	if x != nil {
+		return x.Throttled
+	}
+	return 0
+}
+
+func (x *OverviewLogins) GetOverloaded() float64 {
+	if x != nil {
+		return x.Overloaded
+	}
+	return 0
+}
+
+func (x *OverviewLogins) GetOther() float64 {
+	if x != nil {
+		return x.Other
+	}
+	return 0
+}
+
+// Verifications by outcome.
+type OverviewVerifications struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Accepted tokens and API keys, and requests that Check has allowed.
+	Ok float64 `protobuf:"fixed64,1,opt,name=ok,proto3" json:"ok,omitempty"`
+	// All others.
+	Refused float64 `protobuf:"fixed64,2,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Access tokens that were found in the cache of verified tokens, so that no signature
+	// was verified.
+	CacheHits     float64 `protobuf:"fixed64,3,opt,name=cache_hits,json=cacheHits,proto3" json:"cache_hits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverviewVerifications) Reset() {
+	*x = OverviewVerifications{}
+	mi := &file_postern_v1_admin_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverviewVerifications) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverviewVerifications) ProtoMessage() {}
+
+func (x *OverviewVerifications) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverviewVerifications.ProtoReflect.Descriptor instead.
+func (*OverviewVerifications) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *OverviewVerifications) GetOk() float64 {
+	if x != nil {
+		return x.Ok
+	}
+	return 0
+}
+
+func (x *OverviewVerifications) GetRefused() float64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *OverviewVerifications) GetCacheHits() float64 {
+	if x != nil {
+		return x.CacheHits
+	}
+	return 0
+}
+
+// A histogram of durations.
+type OverviewDelays struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Upper bounds of the buckets in seconds, ascending. The last bucket has none.
+	BoundsSeconds []float64 `protobuf:"fixed64,1,rep,packed,name=bounds_seconds,json=boundsSeconds,proto3" json:"bounds_seconds,omitempty"`
+	// For each bound the number of durations up to it, and finally that of all.
+	CumulativeCounts []float64 `protobuf:"fixed64,2,rep,packed,name=cumulative_counts,json=cumulativeCounts,proto3" json:"cumulative_counts,omitempty"`
+	// The sum of all durations, in seconds.
+	SumSeconds    float64 `protobuf:"fixed64,3,opt,name=sum_seconds,json=sumSeconds,proto3" json:"sum_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverviewDelays) Reset() {
+	*x = OverviewDelays{}
+	mi := &file_postern_v1_admin_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverviewDelays) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverviewDelays) ProtoMessage() {}
+
+func (x *OverviewDelays) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverviewDelays.ProtoReflect.Descriptor instead.
+func (*OverviewDelays) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *OverviewDelays) GetBoundsSeconds() []float64 {
+	if x != nil {
+		return x.BoundsSeconds
+	}
+	return nil
+}
+
+func (x *OverviewDelays) GetCumulativeCounts() []float64 {
+	if x != nil {
+		return x.CumulativeCounts
+	}
+	return nil
+}
+
+func (x *OverviewDelays) GetSumSeconds() float64 {
+	if x != nil {
+		return x.SumSeconds
+	}
+	return 0
+}
+
+// The keys and revocations by which an instance verifies tokens.
+type OverviewTrust struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The time since everything was known that the database held, in seconds. Absent
+	// until the first keys and revocations are there.
+	AgeSeconds *float64 `protobuf:"fixed64,1,opt,name=age_seconds,json=ageSeconds,proto3,oneof" json:"age_seconds,omitempty"`
+	// At a greater age no token is accepted any more (POSTERN_MAX_STALENESS), in seconds.
+	MaxStalenessSeconds float64 `protobuf:"fixed64,2,opt,name=max_staleness_seconds,json=maxStalenessSeconds,proto3" json:"max_staleness_seconds,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *OverviewTrust) Reset() {
+	*x = OverviewTrust{}
+	mi := &file_postern_v1_admin_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverviewTrust) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverviewTrust) ProtoMessage() {}
+
+func (x *OverviewTrust) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverviewTrust.ProtoReflect.Descriptor instead.
+func (*OverviewTrust) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *OverviewTrust) GetAgeSeconds() float64 {
+	if x != nil && x.AgeSeconds != nil {
+		return *x.AgeSeconds
+	}
+	return 0
+}
+
+func (x *OverviewTrust) GetMaxStalenessSeconds() float64 {
+	if x != nil {
+		return x.MaxStalenessSeconds
+	}
+	return 0
+}
+
+// The queue of password hashes.
+type OverviewHashQueue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Hashes that are computed at the moment.
+	Running uint32 `protobuf:"varint,1,opt,name=running,proto3" json:"running,omitempty"`
+	// Hashes that wait.
+	Waiting uint32 `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// How many may run or wait; more are refused with SERVER_OVERLOADED.
+	Capacity uint32 `protobuf:"varint,3,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	// The moving average of the time of a hash, in seconds. 0 before the first.
+	AverageSeconds float64 `protobuf:"fixed64,4,opt,name=average_seconds,json=averageSeconds,proto3" json:"average_seconds,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *OverviewHashQueue) Reset() {
+	*x = OverviewHashQueue{}
+	mi := &file_postern_v1_admin_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverviewHashQueue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverviewHashQueue) ProtoMessage() {}
+
+func (x *OverviewHashQueue) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverviewHashQueue.ProtoReflect.Descriptor instead.
+func (*OverviewHashQueue) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *OverviewHashQueue) GetRunning() uint32 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *OverviewHashQueue) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *OverviewHashQueue) GetCapacity() uint32 {
+	if x != nil {
+		return x.Capacity
+	}
+	return 0
+}
+
+func (x *OverviewHashQueue) GetAverageSeconds() float64 {
+	if x != nil {
+		return x.AverageSeconds
+	}
+	return 0
+}
+
+// The database as an instance sees it.
+type OverviewDatabase struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the last check reached the database.
+	Reachable bool `protobuf:"varint,1,opt,name=reachable,proto3" json:"reachable,omitempty"`
+	// Whether calls that need the database are refused at once, since it has stopped
+	// answering.
+	CircuitOpen bool `protobuf:"varint,2,opt,name=circuit_open,json=circuitOpen,proto3" json:"circuit_open,omitempty"`
+	// Connections in use, of those that serve calls.
+	ConnectionsUsed uint32 `protobuf:"varint,3,opt,name=connections_used,json=connectionsUsed,proto3" json:"connections_used,omitempty"`
+	// How many connections there may be.
+	ConnectionsMax uint32 `protobuf:"varint,4,opt,name=connections_max,json=connectionsMax,proto3" json:"connections_max,omitempty"`
+	// How far the clock of the instance is ahead of that of the database, in seconds;
+	// negative when it is behind. Absent before the first reading.
+	ClockAheadSeconds *float64 `protobuf:"fixed64,5,opt,name=clock_ahead_seconds,json=clockAheadSeconds,proto3,oneof" json:"clock_ahead_seconds,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *OverviewDatabase) Reset() {
+	*x = OverviewDatabase{}
+	mi := &file_postern_v1_admin_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverviewDatabase) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverviewDatabase) ProtoMessage() {}
+
+func (x *OverviewDatabase) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverviewDatabase.ProtoReflect.Descriptor instead.
+func (*OverviewDatabase) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *OverviewDatabase) GetReachable() bool {
+	if x != nil {
+		return x.Reachable
+	}
+	return false
+}
+
+func (x *OverviewDatabase) GetCircuitOpen() bool {
+	if x != nil {
+		return x.CircuitOpen
+	}
+	return false
+}
+
+func (x *OverviewDatabase) GetConnectionsUsed() uint32 {
+	if x != nil {
+		return x.ConnectionsUsed
+	}
+	return 0
+}
+
+func (x *OverviewDatabase) GetConnectionsMax() uint32 {
+	if x != nil {
+		return x.ConnectionsMax
+	}
+	return 0
+}
+
+func (x *OverviewDatabase) GetClockAheadSeconds() float64 {
+	if x != nil && x.ClockAheadSeconds != nil {
+		return *x.ClockAheadSeconds
+	}
+	return 0
+}
+
 var File_postern_v1_admin_proto protoreflect.FileDescriptor
 
 const file_postern_v1_admin_proto_rawDesc = "" +
@@ -5150,7 +5919,73 @@ const file_postern_v1_admin_proto_rawDesc = "" +
 	"\adetails\x18\r \x01(\tR\adetails\"h\n" +
 	"\x0eAuditEventPage\x12.\n" +
 	"\x06events\x18\x01 \x03(\v2\x16.postern.v1.AuditEventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*V\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x14\n" +
+	"\x12GetOverviewRequest\"\xd0\x05\n" +
+	"\bOverview\x12\x1f\n" +
+	"\vinstance_id\x18\x01 \x01(\tR\n" +
+	"instanceId\x129\n" +
+	"\n" +
+	"started_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
+	"\vanswered_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"answeredAt\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x122\n" +
+	"\x06totals\x18\x05 \x01(\v2\x1a.postern.v1.OverviewTotalsR\x06totals\x122\n" +
+	"\x06logins\x18\x06 \x01(\v2\x1a.postern.v1.OverviewLoginsR\x06logins\x12\x1c\n" +
+	"\trefreshes\x18\a \x01(\x01R\trefreshes\x12 \n" +
+	"\vrevocations\x18\b \x01(\x01R\vrevocations\x12G\n" +
+	"\rverifications\x18\t \x01(\v2!.postern.v1.OverviewVerificationsR\rverifications\x12\x12\n" +
+	"\x04rpcs\x18\n" +
+	" \x01(\x01R\x04rpcs\x12G\n" +
+	"\x11revocation_delays\x18\v \x01(\v2\x1a.postern.v1.OverviewDelaysR\x10revocationDelays\x12\x1a\n" +
+	"\bwatchers\x18\f \x01(\rR\bwatchers\x12/\n" +
+	"\x05trust\x18\r \x01(\v2\x19.postern.v1.OverviewTrustR\x05trust\x12<\n" +
+	"\n" +
+	"hash_queue\x18\x0e \x01(\v2\x1d.postern.v1.OverviewHashQueueR\thashQueue\x128\n" +
+	"\bdatabase\x18\x0f \x01(\v2\x1c.postern.v1.OverviewDatabaseR\bdatabase\"\xc7\x01\n" +
+	"\x0eOverviewTotals\x12/\n" +
+	"\x05users\x18\x01 \x01(\v2\x19.postern.v1.OverviewTotalR\x05users\x12>\n" +
+	"\rlive_sessions\x18\x02 \x01(\v2\x19.postern.v1.OverviewTotalR\fliveSessions\x12D\n" +
+	"\x10service_accounts\x18\x03 \x01(\v2\x19.postern.v1.OverviewTotalR\x0fserviceAccounts\"F\n" +
+	"\rOverviewTotal\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x01R\x05count\x12\x1f\n" +
+	"\vis_estimate\x18\x02 \x01(\bR\n" +
+	"isEstimate\"\xd7\x01\n" +
+	"\x0eOverviewLogins\x12\x0e\n" +
+	"\x02ok\x18\x01 \x01(\x01R\x02ok\x12+\n" +
+	"\x11wrong_credentials\x18\x02 \x01(\x01R\x10wrongCredentials\x124\n" +
+	"\x16second_factor_required\x18\x03 \x01(\x01R\x14secondFactorRequired\x12\x1c\n" +
+	"\tthrottled\x18\x04 \x01(\x01R\tthrottled\x12\x1e\n" +
+	"\n" +
+	"overloaded\x18\x05 \x01(\x01R\n" +
+	"overloaded\x12\x14\n" +
+	"\x05other\x18\x06 \x01(\x01R\x05other\"`\n" +
+	"\x15OverviewVerifications\x12\x0e\n" +
+	"\x02ok\x18\x01 \x01(\x01R\x02ok\x12\x18\n" +
+	"\arefused\x18\x02 \x01(\x01R\arefused\x12\x1d\n" +
+	"\n" +
+	"cache_hits\x18\x03 \x01(\x01R\tcacheHits\"\x85\x01\n" +
+	"\x0eOverviewDelays\x12%\n" +
+	"\x0ebounds_seconds\x18\x01 \x03(\x01R\rboundsSeconds\x12+\n" +
+	"\x11cumulative_counts\x18\x02 \x03(\x01R\x10cumulativeCounts\x12\x1f\n" +
+	"\vsum_seconds\x18\x03 \x01(\x01R\n" +
+	"sumSeconds\"y\n" +
+	"\rOverviewTrust\x12$\n" +
+	"\vage_seconds\x18\x01 \x01(\x01H\x00R\n" +
+	"ageSeconds\x88\x01\x01\x122\n" +
+	"\x15max_staleness_seconds\x18\x02 \x01(\x01R\x13maxStalenessSecondsB\x0e\n" +
+	"\f_age_seconds\"\x8c\x01\n" +
+	"\x11OverviewHashQueue\x12\x18\n" +
+	"\arunning\x18\x01 \x01(\rR\arunning\x12\x18\n" +
+	"\awaiting\x18\x02 \x01(\rR\awaiting\x12\x1a\n" +
+	"\bcapacity\x18\x03 \x01(\rR\bcapacity\x12'\n" +
+	"\x0faverage_seconds\x18\x04 \x01(\x01R\x0eaverageSeconds\"\xf4\x01\n" +
+	"\x10OverviewDatabase\x12\x1c\n" +
+	"\treachable\x18\x01 \x01(\bR\treachable\x12!\n" +
+	"\fcircuit_open\x18\x02 \x01(\bR\vcircuitOpen\x12)\n" +
+	"\x10connections_used\x18\x03 \x01(\rR\x0fconnectionsUsed\x12'\n" +
+	"\x0fconnections_max\x18\x04 \x01(\rR\x0econnectionsMax\x123\n" +
+	"\x13clock_ahead_seconds\x18\x05 \x01(\x01H\x00R\x11clockAheadSeconds\x88\x01\x01B\x16\n" +
+	"\x14_clock_ahead_seconds*V\n" +
 	"\rImportOutcome\x12\x1e\n" +
 	"\x1aIMPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aCREATED\x10\x01\x12\v\n" +
@@ -5163,7 +5998,7 @@ const file_postern_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"KUBERNETES\x10\x02\x12\n" +
 	"\n" +
-	"\x06SPIFFE\x10\x032\xd4\x18\n" +
+	"\x06SPIFFE\x10\x032\x99\x19\n" +
 	"\fAdminService\x12=\n" +
 	"\n" +
 	"CreateUser\x12\x1d.postern.v1.CreateUserRequest\x1a\x10.postern.v1.User\x127\n" +
@@ -5204,7 +6039,8 @@ const file_postern_v1_admin_proto_rawDesc = "" +
 	"\x0fListSigningKeys\x12\".postern.v1.ListSigningKeysRequest\x1a\x1a.postern.v1.SigningKeyList\x12V\n" +
 	"\x10RotateSigningKey\x12#.postern.v1.RotateSigningKeyRequest\x1a\x1d.postern.v1.RotatedSigningKey\x12V\n" +
 	"\x10RevokeSigningKey\x12#.postern.v1.RevokeSigningKeyRequest\x1a\x1d.postern.v1.RevokedSigningKey\x12Q\n" +
-	"\x0fListAuditEvents\x12\".postern.v1.ListAuditEventsRequest\x1a\x1a.postern.v1.AuditEventPageB&Z$postern.example/clients/go/posternpbb\x06proto3"
+	"\x0fListAuditEvents\x12\".postern.v1.ListAuditEventsRequest\x1a\x1a.postern.v1.AuditEventPage\x12C\n" +
+	"\vGetOverview\x12\x1e.postern.v1.GetOverviewRequest\x1a\x14.postern.v1.OverviewB&Z$postern.example/clients/go/posternpbb\x06proto3"
 
 var (
 	file_postern_v1_admin_proto_rawDescOnce sync.Once
@@ -5219,7 +6055,7 @@ func file_postern_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_postern_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_postern_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
+var file_postern_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 84)
 var file_postern_v1_admin_proto_goTypes = []any{
 	(ImportOutcome)(0),                      // 0: postern.v1.ImportOutcome
 	(IssuerKind)(0),                         // 1: postern.v1.IssuerKind
@@ -5295,145 +6131,169 @@ var file_postern_v1_admin_proto_goTypes = []any{
 	(*ListAuditEventsRequest)(nil),          // 71: postern.v1.ListAuditEventsRequest
 	(*AuditEvent)(nil),                      // 72: postern.v1.AuditEvent
 	(*AuditEventPage)(nil),                  // 73: postern.v1.AuditEventPage
-	nil,                                     // 74: postern.v1.CreateWorkloadBindingRequest.ClaimsEntry
-	nil,                                     // 75: postern.v1.WorkloadBinding.ClaimsEntry
-	(*timestamppb.Timestamp)(nil),           // 76: google.protobuf.Timestamp
-	(*CreateApiKeyRequest)(nil),             // 77: postern.v1.CreateApiKeyRequest
-	(*RevokeApiKeyRequest)(nil),             // 78: postern.v1.RevokeApiKeyRequest
-	(*RotateApiKeyRequest)(nil),             // 79: postern.v1.RotateApiKeyRequest
-	(*CreatedApiKey)(nil),                   // 80: postern.v1.CreatedApiKey
-	(*ApiKeyPage)(nil),                      // 81: postern.v1.ApiKeyPage
-	(*RevokeApiKeyResponse)(nil),            // 82: postern.v1.RevokeApiKeyResponse
-	(*FactorList)(nil),                      // 83: postern.v1.FactorList
+	(*GetOverviewRequest)(nil),              // 74: postern.v1.GetOverviewRequest
+	(*Overview)(nil),                        // 75: postern.v1.Overview
+	(*OverviewTotals)(nil),                  // 76: postern.v1.OverviewTotals
+	(*OverviewTotal)(nil),                   // 77: postern.v1.OverviewTotal
+	(*OverviewLogins)(nil),                  // 78: postern.v1.OverviewLogins
+	(*OverviewVerifications)(nil),           // 79: postern.v1.OverviewVerifications
+	(*OverviewDelays)(nil),                  // 80: postern.v1.OverviewDelays
+	(*OverviewTrust)(nil),                   // 81: postern.v1.OverviewTrust
+	(*OverviewHashQueue)(nil),               // 82: postern.v1.OverviewHashQueue
+	(*OverviewDatabase)(nil),                // 83: postern.v1.OverviewDatabase
+	nil,                                     // 84: postern.v1.CreateWorkloadBindingRequest.ClaimsEntry
+	nil,                                     // 85: postern.v1.WorkloadBinding.ClaimsEntry
+	(*timestamppb.Timestamp)(nil),           // 86: google.protobuf.Timestamp
+	(*CreateApiKeyRequest)(nil),             // 87: postern.v1.CreateApiKeyRequest
+	(*RevokeApiKeyRequest)(nil),             // 88: postern.v1.RevokeApiKeyRequest
+	(*RotateApiKeyRequest)(nil),             // 89: postern.v1.RotateApiKeyRequest
+	(*CreatedApiKey)(nil),                   // 90: postern.v1.CreatedApiKey
+	(*ApiKeyPage)(nil),                      // 91: postern.v1.ApiKeyPage
+	(*RevokeApiKeyResponse)(nil),            // 92: postern.v1.RevokeApiKeyResponse
+	(*FactorList)(nil),                      // 93: postern.v1.FactorList
 }
 var file_postern_v1_admin_proto_depIdxs = []int32{
-	76, // 0: postern.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	76, // 1: postern.v1.User.updated_at:type_name -> google.protobuf.Timestamp
+	86, // 0: postern.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	86, // 1: postern.v1.User.updated_at:type_name -> google.protobuf.Timestamp
 	2,  // 2: postern.v1.UserPage.users:type_name -> postern.v1.User
 	7,  // 3: postern.v1.UpdateUserRequest.roles:type_name -> postern.v1.RoleList
 	11, // 4: postern.v1.ImportUsersRequest.options:type_name -> postern.v1.ImportOptions
 	12, // 5: postern.v1.ImportUsersRequest.users:type_name -> postern.v1.UserToImport
 	0,  // 6: postern.v1.ImportVerdict.outcome:type_name -> postern.v1.ImportOutcome
 	14, // 7: postern.v1.ImportedUsers.verdicts:type_name -> postern.v1.ImportVerdict
-	76, // 8: postern.v1.PasswordReset.expires_at:type_name -> google.protobuf.Timestamp
-	76, // 9: postern.v1.Session.created_at:type_name -> google.protobuf.Timestamp
-	76, // 10: postern.v1.Session.refreshed_at:type_name -> google.protobuf.Timestamp
-	76, // 11: postern.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
-	76, // 12: postern.v1.Session.ended_at:type_name -> google.protobuf.Timestamp
+	86, // 8: postern.v1.PasswordReset.expires_at:type_name -> google.protobuf.Timestamp
+	86, // 9: postern.v1.Session.created_at:type_name -> google.protobuf.Timestamp
+	86, // 10: postern.v1.Session.refreshed_at:type_name -> google.protobuf.Timestamp
+	86, // 11: postern.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
+	86, // 12: postern.v1.Session.ended_at:type_name -> google.protobuf.Timestamp
 	19, // 13: postern.v1.SessionPage.sessions:type_name -> postern.v1.Session
 	7,  // 14: postern.v1.UpdateServiceAccountRequest.roles:type_name -> postern.v1.RoleList
 	27, // 15: postern.v1.UpdateServiceAccountRequest.allowed_audiences:type_name -> postern.v1.AudienceNames
 	27, // 16: postern.v1.UpdateServiceAccountRequest.own_audiences:type_name -> postern.v1.AudienceNames
 	27, // 17: postern.v1.UpdateServiceAccountRequest.delegation_audiences:type_name -> postern.v1.AudienceNames
-	76, // 18: postern.v1.ServiceCredentials.previous_secret_until:type_name -> google.protobuf.Timestamp
-	76, // 19: postern.v1.ServiceAccount.created_at:type_name -> google.protobuf.Timestamp
-	76, // 20: postern.v1.ServiceAccount.secret_created_at:type_name -> google.protobuf.Timestamp
-	76, // 21: postern.v1.ServiceAccount.previous_secret_until:type_name -> google.protobuf.Timestamp
+	86, // 18: postern.v1.ServiceCredentials.previous_secret_until:type_name -> google.protobuf.Timestamp
+	86, // 19: postern.v1.ServiceAccount.created_at:type_name -> google.protobuf.Timestamp
+	86, // 20: postern.v1.ServiceAccount.secret_created_at:type_name -> google.protobuf.Timestamp
+	86, // 21: postern.v1.ServiceAccount.previous_secret_until:type_name -> google.protobuf.Timestamp
 	31, // 22: postern.v1.ServiceAccountPage.service_accounts:type_name -> postern.v1.ServiceAccount
-	76, // 23: postern.v1.ServiceKey.created_at:type_name -> google.protobuf.Timestamp
+	86, // 23: postern.v1.ServiceKey.created_at:type_name -> google.protobuf.Timestamp
 	37, // 24: postern.v1.ServiceKeyList.service_keys:type_name -> postern.v1.ServiceKey
-	76, // 25: postern.v1.Audience.created_at:type_name -> google.protobuf.Timestamp
+	86, // 25: postern.v1.Audience.created_at:type_name -> google.protobuf.Timestamp
 	43, // 26: postern.v1.AudienceList.audiences:type_name -> postern.v1.Audience
 	1,  // 27: postern.v1.CreateTrustedIssuerRequest.kind:type_name -> postern.v1.IssuerKind
 	48, // 28: postern.v1.CreateTrustedIssuerRequest.keys:type_name -> postern.v1.IssuerKeys
 	1,  // 29: postern.v1.TrustedIssuer.kind:type_name -> postern.v1.IssuerKind
 	48, // 30: postern.v1.TrustedIssuer.keys:type_name -> postern.v1.IssuerKeys
-	76, // 31: postern.v1.TrustedIssuer.created_at:type_name -> google.protobuf.Timestamp
+	86, // 31: postern.v1.TrustedIssuer.created_at:type_name -> google.protobuf.Timestamp
 	50, // 32: postern.v1.TrustedIssuerPage.trusted_issuers:type_name -> postern.v1.TrustedIssuer
 	48, // 33: postern.v1.UpdateTrustedIssuerRequest.keys:type_name -> postern.v1.IssuerKeys
-	74, // 34: postern.v1.CreateWorkloadBindingRequest.claims:type_name -> postern.v1.CreateWorkloadBindingRequest.ClaimsEntry
-	75, // 35: postern.v1.WorkloadBinding.claims:type_name -> postern.v1.WorkloadBinding.ClaimsEntry
-	76, // 36: postern.v1.WorkloadBinding.created_at:type_name -> google.protobuf.Timestamp
+	84, // 34: postern.v1.CreateWorkloadBindingRequest.claims:type_name -> postern.v1.CreateWorkloadBindingRequest.ClaimsEntry
+	85, // 35: postern.v1.WorkloadBinding.claims:type_name -> postern.v1.WorkloadBinding.ClaimsEntry
+	86, // 36: postern.v1.WorkloadBinding.created_at:type_name -> google.protobuf.Timestamp
 	57, // 37: postern.v1.WorkloadBindingPage.workload_bindings:type_name -> postern.v1.WorkloadBinding
-	77, // 38: postern.v1.AdminServiceCreateApiKeyRequest.api_key:type_name -> postern.v1.CreateApiKeyRequest
-	76, // 39: postern.v1.SigningKey.created_at:type_name -> google.protobuf.Timestamp
-	76, // 40: postern.v1.SigningKey.activate_at:type_name -> google.protobuf.Timestamp
-	76, // 41: postern.v1.SigningKey.remove_at:type_name -> google.protobuf.Timestamp
+	87, // 38: postern.v1.AdminServiceCreateApiKeyRequest.api_key:type_name -> postern.v1.CreateApiKeyRequest
+	86, // 39: postern.v1.SigningKey.created_at:type_name -> google.protobuf.Timestamp
+	86, // 40: postern.v1.SigningKey.activate_at:type_name -> google.protobuf.Timestamp
+	86, // 41: postern.v1.SigningKey.remove_at:type_name -> google.protobuf.Timestamp
 	65, // 42: postern.v1.SigningKeyList.signing_keys:type_name -> postern.v1.SigningKey
-	76, // 43: postern.v1.RotatedSigningKey.activate_at:type_name -> google.protobuf.Timestamp
-	76, // 44: postern.v1.ListAuditEventsRequest.since:type_name -> google.protobuf.Timestamp
-	76, // 45: postern.v1.ListAuditEventsRequest.until:type_name -> google.protobuf.Timestamp
-	76, // 46: postern.v1.AuditEvent.at:type_name -> google.protobuf.Timestamp
+	86, // 43: postern.v1.RotatedSigningKey.activate_at:type_name -> google.protobuf.Timestamp
+	86, // 44: postern.v1.ListAuditEventsRequest.since:type_name -> google.protobuf.Timestamp
+	86, // 45: postern.v1.ListAuditEventsRequest.until:type_name -> google.protobuf.Timestamp
+	86, // 46: postern.v1.AuditEvent.at:type_name -> google.protobuf.Timestamp
 	72, // 47: postern.v1.AuditEventPage.events:type_name -> postern.v1.AuditEvent
-	3,  // 48: postern.v1.AdminService.CreateUser:input_type -> postern.v1.CreateUserRequest
-	4,  // 49: postern.v1.AdminService.GetUser:input_type -> postern.v1.GetUserRequest
-	5,  // 50: postern.v1.AdminService.ListUsers:input_type -> postern.v1.ListUsersRequest
-	8,  // 51: postern.v1.AdminService.UpdateUser:input_type -> postern.v1.UpdateUserRequest
-	9,  // 52: postern.v1.AdminService.DeleteUser:input_type -> postern.v1.DeleteUserRequest
-	13, // 53: postern.v1.AdminService.ImportUsers:input_type -> postern.v1.ImportUsersRequest
-	16, // 54: postern.v1.AdminService.CreatePasswordReset:input_type -> postern.v1.CreatePasswordResetRequest
-	18, // 55: postern.v1.AdminService.ListSessions:input_type -> postern.v1.ListSessionsRequest
-	21, // 56: postern.v1.AdminService.RevokeSessions:input_type -> postern.v1.RevokeSessionsRequest
-	26, // 57: postern.v1.AdminService.CreateServiceAccount:input_type -> postern.v1.CreateServiceAccountRequest
-	30, // 58: postern.v1.AdminService.ListServiceAccounts:input_type -> postern.v1.ListServiceAccountsRequest
-	28, // 59: postern.v1.AdminService.UpdateServiceAccount:input_type -> postern.v1.UpdateServiceAccountRequest
-	33, // 60: postern.v1.AdminService.DeleteServiceAccount:input_type -> postern.v1.DeleteServiceAccountRequest
-	35, // 61: postern.v1.AdminService.RotateServiceSecret:input_type -> postern.v1.RotateServiceSecretRequest
-	36, // 62: postern.v1.AdminService.AddServiceKey:input_type -> postern.v1.AddServiceKeyRequest
-	38, // 63: postern.v1.AdminService.ListServiceKeys:input_type -> postern.v1.ListServiceKeysRequest
-	40, // 64: postern.v1.AdminService.DeleteServiceKey:input_type -> postern.v1.DeleteServiceKeyRequest
-	42, // 65: postern.v1.AdminService.CreateAudience:input_type -> postern.v1.CreateAudienceRequest
-	44, // 66: postern.v1.AdminService.ListAudiences:input_type -> postern.v1.ListAudiencesRequest
-	46, // 67: postern.v1.AdminService.DeleteAudience:input_type -> postern.v1.DeleteAudienceRequest
-	49, // 68: postern.v1.AdminService.CreateTrustedIssuer:input_type -> postern.v1.CreateTrustedIssuerRequest
-	51, // 69: postern.v1.AdminService.ListTrustedIssuers:input_type -> postern.v1.ListTrustedIssuersRequest
-	53, // 70: postern.v1.AdminService.UpdateTrustedIssuer:input_type -> postern.v1.UpdateTrustedIssuerRequest
-	54, // 71: postern.v1.AdminService.DeleteTrustedIssuer:input_type -> postern.v1.DeleteTrustedIssuerRequest
-	56, // 72: postern.v1.AdminService.CreateWorkloadBinding:input_type -> postern.v1.CreateWorkloadBindingRequest
-	58, // 73: postern.v1.AdminService.ListWorkloadBindings:input_type -> postern.v1.ListWorkloadBindingsRequest
-	60, // 74: postern.v1.AdminService.DeleteWorkloadBinding:input_type -> postern.v1.DeleteWorkloadBindingRequest
-	62, // 75: postern.v1.AdminService.CreateApiKey:input_type -> postern.v1.AdminServiceCreateApiKeyRequest
-	63, // 76: postern.v1.AdminService.ListApiKeys:input_type -> postern.v1.AdminServiceListApiKeysRequest
-	78, // 77: postern.v1.AdminService.RevokeApiKey:input_type -> postern.v1.RevokeApiKeyRequest
-	79, // 78: postern.v1.AdminService.RotateApiKey:input_type -> postern.v1.RotateApiKeyRequest
-	23, // 79: postern.v1.AdminService.ListFactors:input_type -> postern.v1.AdminServiceListFactorsRequest
-	24, // 80: postern.v1.AdminService.DeleteFactors:input_type -> postern.v1.DeleteFactorsRequest
-	64, // 81: postern.v1.AdminService.ListSigningKeys:input_type -> postern.v1.ListSigningKeysRequest
-	67, // 82: postern.v1.AdminService.RotateSigningKey:input_type -> postern.v1.RotateSigningKeyRequest
-	69, // 83: postern.v1.AdminService.RevokeSigningKey:input_type -> postern.v1.RevokeSigningKeyRequest
-	71, // 84: postern.v1.AdminService.ListAuditEvents:input_type -> postern.v1.ListAuditEventsRequest
-	2,  // 85: postern.v1.AdminService.CreateUser:output_type -> postern.v1.User
-	2,  // 86: postern.v1.AdminService.GetUser:output_type -> postern.v1.User
-	6,  // 87: postern.v1.AdminService.ListUsers:output_type -> postern.v1.UserPage
-	2,  // 88: postern.v1.AdminService.UpdateUser:output_type -> postern.v1.User
-	10, // 89: postern.v1.AdminService.DeleteUser:output_type -> postern.v1.DeleteUserResponse
-	15, // 90: postern.v1.AdminService.ImportUsers:output_type -> postern.v1.ImportedUsers
-	17, // 91: postern.v1.AdminService.CreatePasswordReset:output_type -> postern.v1.PasswordReset
-	20, // 92: postern.v1.AdminService.ListSessions:output_type -> postern.v1.SessionPage
-	22, // 93: postern.v1.AdminService.RevokeSessions:output_type -> postern.v1.RevokedSessions
-	29, // 94: postern.v1.AdminService.CreateServiceAccount:output_type -> postern.v1.ServiceCredentials
-	32, // 95: postern.v1.AdminService.ListServiceAccounts:output_type -> postern.v1.ServiceAccountPage
-	31, // 96: postern.v1.AdminService.UpdateServiceAccount:output_type -> postern.v1.ServiceAccount
-	34, // 97: postern.v1.AdminService.DeleteServiceAccount:output_type -> postern.v1.DeleteServiceAccountResponse
-	29, // 98: postern.v1.AdminService.RotateServiceSecret:output_type -> postern.v1.ServiceCredentials
-	37, // 99: postern.v1.AdminService.AddServiceKey:output_type -> postern.v1.ServiceKey
-	39, // 100: postern.v1.AdminService.ListServiceKeys:output_type -> postern.v1.ServiceKeyList
-	41, // 101: postern.v1.AdminService.DeleteServiceKey:output_type -> postern.v1.DeleteServiceKeyResponse
-	43, // 102: postern.v1.AdminService.CreateAudience:output_type -> postern.v1.Audience
-	45, // 103: postern.v1.AdminService.ListAudiences:output_type -> postern.v1.AudienceList
-	47, // 104: postern.v1.AdminService.DeleteAudience:output_type -> postern.v1.DeleteAudienceResponse
-	50, // 105: postern.v1.AdminService.CreateTrustedIssuer:output_type -> postern.v1.TrustedIssuer
-	52, // 106: postern.v1.AdminService.ListTrustedIssuers:output_type -> postern.v1.TrustedIssuerPage
-	50, // 107: postern.v1.AdminService.UpdateTrustedIssuer:output_type -> postern.v1.TrustedIssuer
-	55, // 108: postern.v1.AdminService.DeleteTrustedIssuer:output_type -> postern.v1.DeleteTrustedIssuerResponse
-	57, // 109: postern.v1.AdminService.CreateWorkloadBinding:output_type -> postern.v1.WorkloadBinding
-	59, // 110: postern.v1.AdminService.ListWorkloadBindings:output_type -> postern.v1.WorkloadBindingPage
-	61, // 111: postern.v1.AdminService.DeleteWorkloadBinding:output_type -> postern.v1.DeleteWorkloadBindingResponse
-	80, // 112: postern.v1.AdminService.CreateApiKey:output_type -> postern.v1.CreatedApiKey
-	81, // 113: postern.v1.AdminService.ListApiKeys:output_type -> postern.v1.ApiKeyPage
-	82, // 114: postern.v1.AdminService.RevokeApiKey:output_type -> postern.v1.RevokeApiKeyResponse
-	80, // 115: postern.v1.AdminService.RotateApiKey:output_type -> postern.v1.CreatedApiKey
-	83, // 116: postern.v1.AdminService.ListFactors:output_type -> postern.v1.FactorList
-	25, // 117: postern.v1.AdminService.DeleteFactors:output_type -> postern.v1.DeletedFactors
-	66, // 118: postern.v1.AdminService.ListSigningKeys:output_type -> postern.v1.SigningKeyList
-	68, // 119: postern.v1.AdminService.RotateSigningKey:output_type -> postern.v1.RotatedSigningKey
-	70, // 120: postern.v1.AdminService.RevokeSigningKey:output_type -> postern.v1.RevokedSigningKey
-	73, // 121: postern.v1.AdminService.ListAuditEvents:output_type -> postern.v1.AuditEventPage
-	85, // [85:122] is the sub-list for method output_type
-	48, // [48:85] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	86, // 48: postern.v1.Overview.started_at:type_name -> google.protobuf.Timestamp
+	86, // 49: postern.v1.Overview.answered_at:type_name -> google.protobuf.Timestamp
+	76, // 50: postern.v1.Overview.totals:type_name -> postern.v1.OverviewTotals
+	78, // 51: postern.v1.Overview.logins:type_name -> postern.v1.OverviewLogins
+	79, // 52: postern.v1.Overview.verifications:type_name -> postern.v1.OverviewVerifications
+	80, // 53: postern.v1.Overview.revocation_delays:type_name -> postern.v1.OverviewDelays
+	81, // 54: postern.v1.Overview.trust:type_name -> postern.v1.OverviewTrust
+	82, // 55: postern.v1.Overview.hash_queue:type_name -> postern.v1.OverviewHashQueue
+	83, // 56: postern.v1.Overview.database:type_name -> postern.v1.OverviewDatabase
+	77, // 57: postern.v1.OverviewTotals.users:type_name -> postern.v1.OverviewTotal
+	77, // 58: postern.v1.OverviewTotals.live_sessions:type_name -> postern.v1.OverviewTotal
+	77, // 59: postern.v1.OverviewTotals.service_accounts:type_name -> postern.v1.OverviewTotal
+	3,  // 60: postern.v1.AdminService.CreateUser:input_type -> postern.v1.CreateUserRequest
+	4,  // 61: postern.v1.AdminService.GetUser:input_type -> postern.v1.GetUserRequest
+	5,  // 62: postern.v1.AdminService.ListUsers:input_type -> postern.v1.ListUsersRequest
+	8,  // 63: postern.v1.AdminService.UpdateUser:input_type -> postern.v1.UpdateUserRequest
+	9,  // 64: postern.v1.AdminService.DeleteUser:input_type -> postern.v1.DeleteUserRequest
+	13, // 65: postern.v1.AdminService.ImportUsers:input_type -> postern.v1.ImportUsersRequest
+	16, // 66: postern.v1.AdminService.CreatePasswordReset:input_type -> postern.v1.CreatePasswordResetRequest
+	18, // 67: postern.v1.AdminService.ListSessions:input_type -> postern.v1.ListSessionsRequest
+	21, // 68: postern.v1.AdminService.RevokeSessions:input_type -> postern.v1.RevokeSessionsRequest
+	26, // 69: postern.v1.AdminService.CreateServiceAccount:input_type -> postern.v1.CreateServiceAccountRequest
+	30, // 70: postern.v1.AdminService.ListServiceAccounts:input_type -> postern.v1.ListServiceAccountsRequest
+	28, // 71: postern.v1.AdminService.UpdateServiceAccount:input_type -> postern.v1.UpdateServiceAccountRequest
+	33, // 72: postern.v1.AdminService.DeleteServiceAccount:input_type -> postern.v1.DeleteServiceAccountRequest
+	35, // 73: postern.v1.AdminService.RotateServiceSecret:input_type -> postern.v1.RotateServiceSecretRequest
+	36, // 74: postern.v1.AdminService.AddServiceKey:input_type -> postern.v1.AddServiceKeyRequest
+	38, // 75: postern.v1.AdminService.ListServiceKeys:input_type -> postern.v1.ListServiceKeysRequest
+	40, // 76: postern.v1.AdminService.DeleteServiceKey:input_type -> postern.v1.DeleteServiceKeyRequest
+	42, // 77: postern.v1.AdminService.CreateAudience:input_type -> postern.v1.CreateAudienceRequest
+	44, // 78: postern.v1.AdminService.ListAudiences:input_type -> postern.v1.ListAudiencesRequest
+	46, // 79: postern.v1.AdminService.DeleteAudience:input_type -> postern.v1.DeleteAudienceRequest
+	49, // 80: postern.v1.AdminService.CreateTrustedIssuer:input_type -> postern.v1.CreateTrustedIssuerRequest
+	51, // 81: postern.v1.AdminService.ListTrustedIssuers:input_type -> postern.v1.ListTrustedIssuersRequest
+	53, // 82: postern.v1.AdminService.UpdateTrustedIssuer:input_type -> postern.v1.UpdateTrustedIssuerRequest
+	54, // 83: postern.v1.AdminService.DeleteTrustedIssuer:input_type -> postern.v1.DeleteTrustedIssuerRequest
+	56, // 84: postern.v1.AdminService.CreateWorkloadBinding:input_type -> postern.v1.CreateWorkloadBindingRequest
+	58, // 85: postern.v1.AdminService.ListWorkloadBindings:input_type -> postern.v1.ListWorkloadBindingsRequest
+	60, // 86: postern.v1.AdminService.DeleteWorkloadBinding:input_type -> postern.v1.DeleteWorkloadBindingRequest
+	62, // 87: postern.v1.AdminService.CreateApiKey:input_type -> postern.v1.AdminServiceCreateApiKeyRequest
+	63, // 88: postern.v1.AdminService.ListApiKeys:input_type -> postern.v1.AdminServiceListApiKeysRequest
+	88, // 89: postern.v1.AdminService.RevokeApiKey:input_type -> postern.v1.RevokeApiKeyRequest
+	89, // 90: postern.v1.AdminService.RotateApiKey:input_type -> postern.v1.RotateApiKeyRequest
+	23, // 91: postern.v1.AdminService.ListFactors:input_type -> postern.v1.AdminServiceListFactorsRequest
+	24, // 92: postern.v1.AdminService.DeleteFactors:input_type -> postern.v1.DeleteFactorsRequest
+	64, // 93: postern.v1.AdminService.ListSigningKeys:input_type -> postern.v1.ListSigningKeysRequest
+	67, // 94: postern.v1.AdminService.RotateSigningKey:input_type -> postern.v1.RotateSigningKeyRequest
+	69, // 95: postern.v1.AdminService.RevokeSigningKey:input_type -> postern.v1.RevokeSigningKeyRequest
+	71, // 96: postern.v1.AdminService.ListAuditEvents:input_type -> postern.v1.ListAuditEventsRequest
+	74, // 97: postern.v1.AdminService.GetOverview:input_type -> postern.v1.GetOverviewRequest
+	2,  // 98: postern.v1.AdminService.CreateUser:output_type -> postern.v1.User
+	2,  // 99: postern.v1.AdminService.GetUser:output_type -> postern.v1.User
+	6,  // 100: postern.v1.AdminService.ListUsers:output_type -> postern.v1.UserPage
+	2,  // 101: postern.v1.AdminService.UpdateUser:output_type -> postern.v1.User
+	10, // 102: postern.v1.AdminService.DeleteUser:output_type -> postern.v1.DeleteUserResponse
+	15, // 103: postern.v1.AdminService.ImportUsers:output_type -> postern.v1.ImportedUsers
+	17, // 104: postern.v1.AdminService.CreatePasswordReset:output_type -> postern.v1.PasswordReset
+	20, // 105: postern.v1.AdminService.ListSessions:output_type -> postern.v1.SessionPage
+	22, // 106: postern.v1.AdminService.RevokeSessions:output_type -> postern.v1.RevokedSessions
+	29, // 107: postern.v1.AdminService.CreateServiceAccount:output_type -> postern.v1.ServiceCredentials
+	32, // 108: postern.v1.AdminService.ListServiceAccounts:output_type -> postern.v1.ServiceAccountPage
+	31, // 109: postern.v1.AdminService.UpdateServiceAccount:output_type -> postern.v1.ServiceAccount
+	34, // 110: postern.v1.AdminService.DeleteServiceAccount:output_type -> postern.v1.DeleteServiceAccountResponse
+	29, // 111: postern.v1.AdminService.RotateServiceSecret:output_type -> postern.v1.ServiceCredentials
+	37, // 112: postern.v1.AdminService.AddServiceKey:output_type -> postern.v1.ServiceKey
+	39, // 113: postern.v1.AdminService.ListServiceKeys:output_type -> postern.v1.ServiceKeyList
+	41, // 114: postern.v1.AdminService.DeleteServiceKey:output_type -> postern.v1.DeleteServiceKeyResponse
+	43, // 115: postern.v1.AdminService.CreateAudience:output_type -> postern.v1.Audience
+	45, // 116: postern.v1.AdminService.ListAudiences:output_type -> postern.v1.AudienceList
+	47, // 117: postern.v1.AdminService.DeleteAudience:output_type -> postern.v1.DeleteAudienceResponse
+	50, // 118: postern.v1.AdminService.CreateTrustedIssuer:output_type -> postern.v1.TrustedIssuer
+	52, // 119: postern.v1.AdminService.ListTrustedIssuers:output_type -> postern.v1.TrustedIssuerPage
+	50, // 120: postern.v1.AdminService.UpdateTrustedIssuer:output_type -> postern.v1.TrustedIssuer
+	55, // 121: postern.v1.AdminService.DeleteTrustedIssuer:output_type -> postern.v1.DeleteTrustedIssuerResponse
+	57, // 122: postern.v1.AdminService.CreateWorkloadBinding:output_type -> postern.v1.WorkloadBinding
+	59, // 123: postern.v1.AdminService.ListWorkloadBindings:output_type -> postern.v1.WorkloadBindingPage
+	61, // 124: postern.v1.AdminService.DeleteWorkloadBinding:output_type -> postern.v1.DeleteWorkloadBindingResponse
+	90, // 125: postern.v1.AdminService.CreateApiKey:output_type -> postern.v1.CreatedApiKey
+	91, // 126: postern.v1.AdminService.ListApiKeys:output_type -> postern.v1.ApiKeyPage
+	92, // 127: postern.v1.AdminService.RevokeApiKey:output_type -> postern.v1.RevokeApiKeyResponse
+	90, // 128: postern.v1.AdminService.RotateApiKey:output_type -> postern.v1.CreatedApiKey
+	93, // 129: postern.v1.AdminService.ListFactors:output_type -> postern.v1.FactorList
+	25, // 130: postern.v1.AdminService.DeleteFactors:output_type -> postern.v1.DeletedFactors
+	66, // 131: postern.v1.AdminService.ListSigningKeys:output_type -> postern.v1.SigningKeyList
+	68, // 132: postern.v1.AdminService.RotateSigningKey:output_type -> postern.v1.RotatedSigningKey
+	70, // 133: postern.v1.AdminService.RevokeSigningKey:output_type -> postern.v1.RevokedSigningKey
+	73, // 134: postern.v1.AdminService.ListAuditEvents:output_type -> postern.v1.AuditEventPage
+	75, // 135: postern.v1.AdminService.GetOverview:output_type -> postern.v1.Overview
+	98, // [98:136] is the sub-list for method output_type
+	60, // [60:98] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_admin_proto_init() }
@@ -5451,13 +6311,15 @@ func file_postern_v1_admin_proto_init() {
 		(*IssuerKeys_StaticJwks)(nil),
 	}
 	file_postern_v1_admin_proto_msgTypes[51].OneofWrappers = []any{}
+	file_postern_v1_admin_proto_msgTypes[79].OneofWrappers = []any{}
+	file_postern_v1_admin_proto_msgTypes[81].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_v1_admin_proto_rawDesc), len(file_postern_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   74,
+			NumMessages:   84,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -56,6 +56,7 @@ const (
 	AdminService_RotateSigningKey_FullMethodName      = "/postern.v1.AdminService/RotateSigningKey"
 	AdminService_RevokeSigningKey_FullMethodName      = "/postern.v1.AdminService/RevokeSigningKey"
 	AdminService_ListAuditEvents_FullMethodName       = "/postern.v1.AdminService/ListAuditEvents"
+	AdminService_GetOverview_FullMethodName           = "/postern.v1.AdminService/GetOverview"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -74,7 +75,8 @@ const (
 // PERMISSION_DENIED ADMIN_REQUIRED; INVALID_ARGUMENT FIELD_INVALID; UNAVAILABLE
 // STORE_UNAVAILABLE while the database is unreachable.
 //
-// The audit trail records calls, including reads and refused ones. No response
+// The audit trail records calls, including reads and refused ones; of GetOverview only
+// refused ones. No response
 // contains a password, a password hash, a refresh token or a private key. A secret
 // is shown once, when it is created.
 //
@@ -253,6 +255,13 @@ type AdminServiceClient interface {
 	RevokeSigningKey(ctx context.Context, in *RevokeSigningKeyRequest, opts ...grpc.CallOption) (*RevokedSigningKey, error)
 	// Lists the events of the audit trail, newest first.
 	ListAuditEvents(ctx context.Context, in *ListAuditEventsRequest, opts ...grpc.CallOption) (*AuditEventPage, error)
+	// Returns how many users, sessions and service accounts there are, and the state and
+	// the counters of the instance that answers. Behind a load balancer that may be
+	// another one at each call.
+	//
+	// The audit trail records only refused calls: pages call it every other second, and
+	// it names nobody.
+	GetOverview(ctx context.Context, in *GetOverviewRequest, opts ...grpc.CallOption) (*Overview, error)
 }
 
 type adminServiceClient struct {
@@ -636,6 +645,16 @@ func (c *adminServiceClient) ListAuditEvents(ctx context.Context, in *ListAuditE
 	return out, nil
 }
 
+func (c *adminServiceClient) GetOverview(ctx context.Context, in *GetOverviewRequest, opts ...grpc.CallOption) (*Overview, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Overview)
+	err := c.cc.Invoke(ctx, AdminService_GetOverview_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -652,7 +671,8 @@ func (c *adminServiceClient) ListAuditEvents(ctx context.Context, in *ListAuditE
 // PERMISSION_DENIED ADMIN_REQUIRED; INVALID_ARGUMENT FIELD_INVALID; UNAVAILABLE
 // STORE_UNAVAILABLE while the database is unreachable.
 //
-// The audit trail records calls, including reads and refused ones. No response
+// The audit trail records calls, including reads and refused ones; of GetOverview only
+// refused ones. No response
 // contains a password, a password hash, a refresh token or a private key. A secret
 // is shown once, when it is created.
 //
@@ -831,6 +851,13 @@ type AdminServiceServer interface {
 	RevokeSigningKey(context.Context, *RevokeSigningKeyRequest) (*RevokedSigningKey, error)
 	// Lists the events of the audit trail, newest first.
 	ListAuditEvents(context.Context, *ListAuditEventsRequest) (*AuditEventPage, error)
+	// Returns how many users, sessions and service accounts there are, and the state and
+	// the counters of the instance that answers. Behind a load balancer that may be
+	// another one at each call.
+	//
+	// The audit trail records only refused calls: pages call it every other second, and
+	// it names nobody.
+	GetOverview(context.Context, *GetOverviewRequest) (*Overview, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -951,6 +978,9 @@ func (UnimplementedAdminServiceServer) RevokeSigningKey(context.Context, *Revoke
 }
 func (UnimplementedAdminServiceServer) ListAuditEvents(context.Context, *ListAuditEventsRequest) (*AuditEventPage, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAuditEvents not implemented")
+}
+func (UnimplementedAdminServiceServer) GetOverview(context.Context, *GetOverviewRequest) (*Overview, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetOverview not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -1628,6 +1658,24 @@ func _AdminService_ListAuditEvents_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_GetOverview_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetOverviewRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).GetOverview(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_GetOverview_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).GetOverview(ctx, req.(*GetOverviewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1778,6 +1826,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListAuditEvents",
 			Handler:    _AdminService_ListAuditEvents_Handler,
+		},
+		{
+			MethodName: "GetOverview",
+			Handler:    _AdminService_GetOverview_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -11,6 +11,8 @@ interface Dialog {
 }
 
 let open: Dialog | null = null;
+/** A question that a call needs an answer to, over whatever dialog began the call. */
+let over: { readonly dialog: Dialog; readonly answer: (isYes: boolean) => void } | null = null;
 
 /** Opens a dialog. Escape and `close` end it. */
 export function openDialog(dialog: Dialog): void {
@@ -23,16 +25,45 @@ export function closeDialog(): void {
   update();
 }
 
-const show = (element: Element | undefined): void => {
-  if (element instanceof HTMLDialogElement && !element.open) element.showModal();
-};
+/** Opens a dialog over the page and over its dialog. @returns what `answer` is called with; false when it is closed otherwise */
+export function askOver(
+  title: string,
+  view: (answer: (isYes: boolean) => void) => TemplateResult,
+): Promise<boolean> {
+  return new Promise((resolve) => {
+    const answer = (isYes: boolean) => {
+      if (over?.answer === answer) over = null;
+      resolve(isYes);
+      update();
+    };
+    over?.answer(false);
+    over = { dialog: { title, view: () => view(answer) }, answer };
+    update();
+  });
+}
 
-/** The open dialog, for the end of the page. */
-export function dialogView(): TemplateResult | typeof nothing {
-  if (open === null) return nothing;
-  return html`<dialog ${ref(show)} aria-labelledby="dialog-title" @close=${closeDialog}>
-    <h2 id="dialog-title">${open.title}</h2>
-    ${open.view(closeDialog)}
+/** Closes whatever is open, because another page is shown. */
+export function closeDialogs(): void {
+  over?.answer(false);
+  closeDialog();
+}
+
+/** lit-html calls it before the element is on the page. */
+const show = (element: Element | undefined): void =>
+  queueMicrotask(() => {
+    if (element instanceof HTMLDialogElement && element.isConnected && !element.open) element.showModal();
+  });
+
+/** The open dialogs, for the end of the page. */
+export function dialogView(): TemplateResult {
+  return html`${open === null ? nothing : modal(open, 'dialog-title', closeDialog)}
+  ${over === null ? nothing : modal(over.dialog, 'question-title', () => over?.answer(false))}`;
+}
+
+function modal(dialog: Dialog, titleId: string, close: () => void): TemplateResult {
+  return html`<dialog ${ref(show)} aria-labelledby=${titleId} @close=${close}>
+    <h2 id=${titleId}>${dialog.title}</h2>
+    ${dialog.view(close)}
   </dialog>`;
 }
 
@@ -53,9 +84,10 @@ export interface Question {
 export function confirm({ title, text, verb, name, work }: Question): void {
   const action = new Action();
   let typed = '';
+  const isConfirmed = () => name === null || typed.trim() === name.trim();
   const submit = async (event: Event) => {
     event.preventDefault();
-    if (name !== null && typed.trim() !== name) return;
+    if (!isConfirmed()) return;
     if (await action.run(work)) closeDialog();
   };
   openDialog({
@@ -81,9 +113,7 @@ export function confirm({ title, text, verb, name, work }: Question): void {
         }
         ${action.failure()}
         <div class="buttons">
-          <button class="danger" ?disabled=${action.isRunning || (name !== null && typed.trim() !== name)}>
-            ${verb}
-          </button>
+          <button class="danger" ?disabled=${action.isRunning || !isConfirmed()}>${verb}</button>
           <button type="button" @click=${close}>Cancel</button>
         </div>
       </form>`,

@@ -1,5 +1,7 @@
 import { html, type TemplateResult } from 'lit-html';
 
+import { serverNow } from '../clock.ts';
+
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
 const UNITS: readonly (readonly [Intl.RelativeTimeFormatUnit, number])[] = [
@@ -13,7 +15,7 @@ const UNITS: readonly (readonly [Intl.RelativeTimeFormatUnit, number])[] = [
 export function time(at: string | undefined): TemplateResult {
   if (at === undefined || at === '') return html`<span class="absent">–</span>`;
   const date = new Date(at);
-  return html`<time datetime=${at} title=${full.format(date)}>${fromNow(date.getTime(), Date.now())}</time>`;
+  return html`<time datetime=${at} title=${full.format(date)}>${fromNow(date.getTime(), serverNow())}</time>`;
 }
 
 /** A moment as a full date and time. */

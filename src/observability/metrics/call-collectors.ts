@@ -9,6 +9,8 @@ const LOGIN = `${AUTH}/Login`;
 const PASSKEY_LOGIN = `${AUTH}/LoginWithPasskey`;
 const REFRESH = `${AUTH}/RefreshToken`;
 const STEP_UP = `${AUTH}/StepUp`;
+const VERIFY = `${AUTH}/VerifyToken`;
+const CHECK = '/envoy.service.auth.v3.Authorization/Check';
 /** The methods that change factors, by the label of the change. */
 const FACTOR_CHANGES = {
   'totp-added': `${AUTH}/ConfirmFactor`,
@@ -86,19 +88,10 @@ export function listenerCollectors({ grpc, admin = () => null, http, connectionL
  */
 export function loginCollectors(counts: CallCounts, repeats: () => number): Collectors {
   return {
-    logins() {
-      const login = sumOf(counts.of(LOGIN), counts.of(PASSKEY_LOGIN));
-      return outcomes(login, {
-        ok: successesOf(login),
-        challenged: refusalsOf(login, ['SECOND_FACTOR_REQUIRED']),
-        refused: refusalsOf(login, WRONG_CREDENTIALS),
-        throttled: refusalsOf(login, ['LOGIN_RATE_LIMITED']),
-        overloaded: refusalsOf(login, ['SERVER_OVERLOADED']),
-      });
-    },
+    logins: () => samplesOf(loginOutcomes(counts)),
     stepUps() {
       const stepUp = counts.of(STEP_UP);
-      return outcomes(stepUp, {
+      return outcomeSamples(stepUp, {
         ok: successesOf(stepUp),
         refused: refusalsOf(stepUp, WRONG_CREDENTIALS),
         throttled: refusalsOf(stepUp, ['LOGIN_RATE_LIMITED']),
@@ -110,7 +103,7 @@ export function loginCollectors(counts: CallCounts, repeats: () => number): Coll
       ),
     refreshes() {
       const refresh = counts.of(REFRESH);
-      return outcomes(refresh, {
+      return outcomeSamples(refresh, {
         rotated: successesOf(refresh) - repeats(),
         repeated: repeats(),
         reused: refusalsOf(refresh, ['REFRESH_TOKEN_REUSED']),
@@ -119,6 +112,37 @@ export function loginCollectors(counts: CallCounts, repeats: () => number): Coll
       });
     },
   };
+}
+
+/** Logins of any kind by outcome. */
+export function loginOutcomes(counts: CallCounts) {
+  const login = sumOf(counts.of(LOGIN), counts.of(PASSKEY_LOGIN));
+  return outcomes(login, {
+    ok: successesOf(login),
+    challenged: refusalsOf(login, ['SECOND_FACTOR_REQUIRED']),
+    refused: refusalsOf(login, WRONG_CREDENTIALS),
+    throttled: refusalsOf(login, ['LOGIN_RATE_LIMITED']),
+    overloaded: refusalsOf(login, ['SERVER_OVERLOADED']),
+  });
+}
+
+/** Refreshes that were answered with tokens. */
+export function successfulRefreshes(counts: CallCounts): number {
+  return successesOf(counts.of(REFRESH));
+}
+
+/** Verifications by VerifyToken and Check. Check answers its denials with the status OK, and counts their reason. */
+export function verificationOutcomes(counts: CallCounts): { ok: number; refused: number } {
+  const verify = counts.of(VERIFY);
+  const check = counts.of(CHECK);
+  const denials = [...check.reasons.values()].reduce((sum, count) => sum + count, 0);
+  const ok = successesOf(verify) + Math.max(0, successesOf(check) - denials);
+  return { ok, refused: callsOf(verify) + callsOf(check) - ok };
+}
+
+/** Finished calls of all methods. */
+export function allCalls(counts: CallCounts): number {
+  return [...counts].reduce((sum, method) => sum + callsOf(method), 0);
 }
 
 type Counted = Pick<MethodCounts, 'codes' | 'reasons'>;
@@ -144,10 +168,21 @@ function malformedOf(calls: Counted): number {
   return invalid + unreadable + refusalsOf(calls, TOO_LARGE);
 }
 
+function callsOf({ codes }: Pick<MethodCounts, 'codes'>): number {
+  return codes.reduce((sum, count) => sum + count, 0);
+}
+
 /** The named outcomes, `malformed`, and all other calls as `failed`. */
-function outcomes(calls: Counted, named: Readonly<Record<string, number>>) {
-  const known = { ...named, malformed: malformedOf(calls) };
-  const total = calls.codes.reduce((sum, count) => sum + count, 0);
-  const failed = Object.values(known).reduce((rest, count) => rest - count, total);
-  return Object.entries({ ...known, failed }).map(([outcome, count]) => [[outcome], count] as const);
+function outcomes<Named extends Readonly<Record<string, number>>>(calls: Counted, named: Named) {
+  const malformed = malformedOf(calls);
+  const failed = Object.values(named).reduce((rest, count) => rest - count, callsOf(calls) - malformed);
+  return { ...named, malformed, failed };
+}
+
+function outcomeSamples(calls: Counted, named: Readonly<Record<string, number>>) {
+  return samplesOf(outcomes(calls, named));
+}
+
+function samplesOf(counts: Readonly<Record<string, number>>) {
+  return Object.entries(counts).map(([outcome, count]) => [[outcome], count] as const);
 }

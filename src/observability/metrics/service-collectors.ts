@@ -11,7 +11,7 @@ import type { Collectors } from './exposition.ts';
 /** The sources of the metrics that only the central service has, not a sidecar. */
 export interface ServiceParts {
   readonly hasher: PasswordHasher;
-  readonly pools: Readonly<Record<string, Database>>;
+  readonly pools: Readonly<Record<'service' | 'trust', Database>>;
   readonly circuit: CircuitBreaker;
   readonly reachable: () => boolean;
   readonly clock: DatabaseClock;

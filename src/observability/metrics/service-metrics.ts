@@ -1,10 +1,12 @@
 import type { SecondFactorName } from '../../domain/rejection.ts';
 import type { KeyStep } from '../../features/signing-keys/key-lifecycle.ts';
+import type { InstanceReading } from '../../features/overview/instance-reading.ts';
 import { CallCounts } from './call-counts.ts';
 import type { VerifiedTokenCache } from '../../tokens/verify/verified-token-cache.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import { callCollectors, type Listeners, listenerCollectors, loginCollectors } from './call-collectors.ts';
 import { expose, type Collectors } from './exposition.ts';
+import { readInstance } from './instance-reading.ts';
 import { ProcessMeter } from './process-collectors.ts';
 import { type ServiceParts, serviceCollectors } from './service-collectors.ts';
 import { trustCollectors } from './trust-collectors.ts';
@@ -44,6 +46,11 @@ export interface Metrics {
   stop(): void;
 }
 
+/** Those of the central service, which shows some of them in GetOverview as well. */
+export interface ServiceMetrics extends Metrics {
+  readonly readInstance: () => InstanceReading;
+}
+
 /** The metrics of the central service. */
 export function serviceMetrics(
   parts: ProcessParts &
@@ -52,9 +59,9 @@ export function serviceMetrics(
       readonly listeners: Listeners;
       readonly verification: VerificationParts;
     },
-): Metrics {
+): ServiceMetrics {
   const { counts, verification } = parts;
-  return createMetrics(parts, {
+  const metrics = createMetrics(parts, {
     ...callCollectors(counts.calls),
     ...listenerCollectors(parts.listeners),
     ...loginCollectors(counts.calls, () => counts.repeats),
@@ -66,6 +73,7 @@ export function serviceMetrics(
     keySteps: () => Object.entries(counts.keySteps).map(([step, count]) => [[step], count] as const),
     ...serviceCollectors({ ...parts, trust: verification.trust, purgedRows: () => counts.purgedRows }),
   });
+  return { ...metrics, readInstance: () => readInstance({ ...parts, ...verification, calls: counts.calls }) };
 }
 
 /** The metrics of a sidecar. */

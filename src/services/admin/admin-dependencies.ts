@@ -4,6 +4,7 @@ import type { SecretDigests } from '../../crypto/keyed-digests.ts';
 import type { AdminServiceService } from '../../generated/postern/v1/admin.ts';
 import type { ApiKeyMaking } from '../../features/api-keys/create-api-key.ts';
 import type { Audiences } from '../../features/audiences/audiences.ts';
+import type { OverviewDependencies } from '../../features/overview/get-overview.ts';
 import type { KeyMaking } from '../../features/signing-keys/advance-signing-keys.ts';
 import type { PasswordTools } from '../../features/users/validate-new-password.ts';
 import type { Database } from '../../database/database.ts';
@@ -25,6 +26,7 @@ export interface AdminDependencies extends ApiKeyMaking {
   readonly cursors: PageCursors;
   /** Null with HS256, which has no signing keys. */
   readonly signingKeys: KeyMaking | null;
+  readonly overview: OverviewDependencies;
 }
 
 export type AdminHandlers = ServiceHandlers<typeof AdminServiceService>;

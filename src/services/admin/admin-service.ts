@@ -6,6 +6,7 @@ import { adminImport } from './import-users.ts';
 import { adminKeys } from './signing-keys.ts';
 import { adminServiceAccounts } from './service-accounts.ts';
 import { adminSessions } from './sessions-and-audit.ts';
+import { adminOverview } from './overview.ts';
 import type { AdminHandlers, AdminDependencies } from './admin-dependencies.ts';
 import { adminUsers } from './users.ts';
 
@@ -21,5 +22,6 @@ export function adminService(dependencies: AdminDependencies): AdminHandlers {
     ...adminWorkloads(dependencies),
     ...adminApiKeys(dependencies),
     ...adminFactors(dependencies),
+    ...adminOverview(dependencies),
   };
 }

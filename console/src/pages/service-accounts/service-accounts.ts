@@ -1,8 +1,10 @@
-import { html } from 'lit-html';
+import type { Page, Route } from '../../router.ts';
+import { accountListPage } from './account-list.ts';
+import { accountPage } from './account-page.ts';
 
-import type { Page } from '../../router.ts';
-
-/** `#/service-accounts` */
-export function serviceAccountsPage(): Page | null {
-  return { title: 'Service accounts', view: () => html`<p>…</p>` };
+/** `#/service-accounts` and `#/service-accounts/ID` */
+export function serviceAccountsPage(route: Route): Page | null {
+  const [, clientId, ...rest] = route.segments;
+  if (rest.length > 0) return null;
+  return clientId === undefined ? accountListPage(route) : accountPage(clientId);
 }

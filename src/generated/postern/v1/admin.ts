@@ -966,6 +966,186 @@ export interface AuditEventPage {
   nextPageToken: string;
 }
 
+/** A request for the state of the service. */
+export interface GetOverviewRequest {
+}
+
+/**
+ * The state of the service as one instance knows it. Counts are those of this instance
+ * since its start, so they only grow. They are of type double, which JSON has as
+ * numbers, and exact up to 2^53.
+ */
+export interface Overview {
+  /** A random id of the instance, new at each start. */
+  instanceId: string;
+  /** When the instance was started, by its clock. */
+  startedAt:
+    | Date
+    | undefined;
+  /** When it answered, by its clock. */
+  answeredAt:
+    | Date
+    | undefined;
+  /** The version of Postern. */
+  version: string;
+  /**
+   * How much the database holds. Absent while the database cannot be read. Up to 5
+   * seconds old.
+   */
+  totals:
+    | OverviewTotals
+    | undefined;
+  /** Calls of Login and LoginWithPasskey. */
+  logins:
+    | OverviewLogins
+    | undefined;
+  /** Refresh tokens that were exchanged for new ones. */
+  refreshes: number;
+  /**
+   * Revocations made by this instance: of sessions, tokens and keys. Logouts and the
+   * reuse of refresh tokens count as well.
+   */
+  revocations: number;
+  /** Calls of VerifyToken, and of Envoy's Check. */
+  verifications:
+    | OverviewVerifications
+    | undefined;
+  /** Finished calls of all methods. */
+  rpcs: number;
+  /**
+   * For each revocation, of this and of other instances, the time from the start of
+   * its transaction until this instance has read it, by the clock of the database.
+   * Its own revocations an instance enforces earlier, once they are committed.
+   */
+  revocationDelays:
+    | OverviewDelays
+    | undefined;
+  /** Open streams of WatchTrust at this instance. */
+  watchers: number;
+  /** The keys and revocations in the memory of this instance. */
+  trust:
+    | OverviewTrust
+    | undefined;
+  /** Passwords that are hashed, and that wait for it. */
+  hashQueue:
+    | OverviewHashQueue
+    | undefined;
+  /** The database as this instance sees it. */
+  database: OverviewDatabase | undefined;
+}
+
+/** How many rows the database holds. */
+export interface OverviewTotals {
+  /** Users, disabled ones as well. */
+  users:
+    | OverviewTotal
+    | undefined;
+  /** Sessions that have neither ended nor expired. */
+  liveSessions:
+    | OverviewTotal
+    | undefined;
+  /** Service accounts. */
+  serviceAccounts: OverviewTotal | undefined;
+}
+
+/** A number of rows. */
+export interface OverviewTotal {
+  /**
+   * The number: exact up to 10000, and above it an estimate from the statistics of the
+   * database.
+   */
+  count: number;
+  /** Whether it is an estimate. */
+  isEstimate: boolean;
+}
+
+/** Logins by outcome. */
+export interface OverviewLogins {
+  /** Successful ones. */
+  ok: number;
+  /** Refused for a wrong password, code or passkey, or an unknown user. */
+  wrongCredentials: number;
+  /**
+   * Answered with SECOND_FACTOR_REQUIRED: the password was right, and a second factor
+   * was not sent.
+   */
+  secondFactorRequired: number;
+  /** Refused after too many failures. */
+  throttled: number;
+  /** Refused because the instance had too much to do. */
+  overloaded: number;
+  /** Invalid, cancelled and failed ones. */
+  other: number;
+}
+
+/** Verifications by outcome. */
+export interface OverviewVerifications {
+  /** Accepted tokens and API keys, and requests that Check has allowed. */
+  ok: number;
+  /** All others. */
+  refused: number;
+  /**
+   * Access tokens that were found in the cache of verified tokens, so that no signature
+   * was verified.
+   */
+  cacheHits: number;
+}
+
+/** A histogram of durations. */
+export interface OverviewDelays {
+  /** Upper bounds of the buckets in seconds, ascending. The last bucket has none. */
+  boundsSeconds: number[];
+  /** For each bound the number of durations up to it, and finally that of all. */
+  cumulativeCounts: number[];
+  /** The sum of all durations, in seconds. */
+  sumSeconds: number;
+}
+
+/** The keys and revocations by which an instance verifies tokens. */
+export interface OverviewTrust {
+  /**
+   * The time since everything was known that the database held, in seconds. Absent
+   * until the first keys and revocations are there.
+   */
+  ageSeconds?:
+    | number
+    | undefined;
+  /** At a greater age no token is accepted any more (POSTERN_MAX_STALENESS), in seconds. */
+  maxStalenessSeconds: number;
+}
+
+/** The queue of password hashes. */
+export interface OverviewHashQueue {
+  /** Hashes that are computed at the moment. */
+  running: number;
+  /** Hashes that wait. */
+  waiting: number;
+  /** How many may run or wait; more are refused with SERVER_OVERLOADED. */
+  capacity: number;
+  /** The moving average of the time of a hash, in seconds. 0 before the first. */
+  averageSeconds: number;
+}
+
+/** The database as an instance sees it. */
+export interface OverviewDatabase {
+  /** Whether the last check reached the database. */
+  reachable: boolean;
+  /**
+   * Whether calls that need the database are refused at once, since it has stopped
+   * answering.
+   */
+  circuitOpen: boolean;
+  /** Connections in use, of those that serve calls. */
+  connectionsUsed: number;
+  /** How many connections there may be. */
+  connectionsMax: number;
+  /**
+   * How far the clock of the instance is ahead of that of the database, in seconds;
+   * negative when it is behind. Absent before the first reading.
+   */
+  clockAheadSeconds?: number | undefined;
+}
+
 function createBaseUser(): User {
   return {
     id: "",
@@ -6020,6 +6200,873 @@ export const AuditEventPage: MessageFns<AuditEventPage> = {
   },
 };
 
+function createBaseGetOverviewRequest(): GetOverviewRequest {
+  return {};
+}
+
+export const GetOverviewRequest: MessageFns<GetOverviewRequest> = {
+  encode(_: GetOverviewRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetOverviewRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetOverviewRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOverview(): Overview {
+  return {
+    instanceId: "",
+    startedAt: undefined,
+    answeredAt: undefined,
+    version: "",
+    totals: undefined,
+    logins: undefined,
+    refreshes: 0,
+    revocations: 0,
+    verifications: undefined,
+    rpcs: 0,
+    revocationDelays: undefined,
+    watchers: 0,
+    trust: undefined,
+    hashQueue: undefined,
+    database: undefined,
+  };
+}
+
+export const Overview: MessageFns<Overview> = {
+  encode(message: Overview, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.instanceId !== "") {
+      writer.uint32(10).string(message.instanceId);
+    }
+    if (message.startedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.startedAt), writer.uint32(18).fork()).join();
+    }
+    if (message.answeredAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.answeredAt), writer.uint32(26).fork()).join();
+    }
+    if (message.version !== "") {
+      writer.uint32(34).string(message.version);
+    }
+    if (message.totals !== undefined) {
+      OverviewTotals.encode(message.totals, writer.uint32(42).fork()).join();
+    }
+    if (message.logins !== undefined) {
+      OverviewLogins.encode(message.logins, writer.uint32(50).fork()).join();
+    }
+    if (message.refreshes !== 0) {
+      writer.uint32(57).double(message.refreshes);
+    }
+    if (message.revocations !== 0) {
+      writer.uint32(65).double(message.revocations);
+    }
+    if (message.verifications !== undefined) {
+      OverviewVerifications.encode(message.verifications, writer.uint32(74).fork()).join();
+    }
+    if (message.rpcs !== 0) {
+      writer.uint32(81).double(message.rpcs);
+    }
+    if (message.revocationDelays !== undefined) {
+      OverviewDelays.encode(message.revocationDelays, writer.uint32(90).fork()).join();
+    }
+    if (message.watchers !== 0) {
+      writer.uint32(96).uint32(message.watchers);
+    }
+    if (message.trust !== undefined) {
+      OverviewTrust.encode(message.trust, writer.uint32(106).fork()).join();
+    }
+    if (message.hashQueue !== undefined) {
+      OverviewHashQueue.encode(message.hashQueue, writer.uint32(114).fork()).join();
+    }
+    if (message.database !== undefined) {
+      OverviewDatabase.encode(message.database, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Overview {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOverview();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.instanceId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.startedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.answeredAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.totals = OverviewTotals.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.logins = OverviewLogins.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.refreshes = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.revocations = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.verifications = OverviewVerifications.decode(reader, reader.uint32());
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.rpcs = reader.double();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.revocationDelays = OverviewDelays.decode(reader, reader.uint32());
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.watchers = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.trust = OverviewTrust.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.hashQueue = OverviewHashQueue.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.database = OverviewDatabase.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOverviewTotals(): OverviewTotals {
+  return { users: undefined, liveSessions: undefined, serviceAccounts: undefined };
+}
+
+export const OverviewTotals: MessageFns<OverviewTotals> = {
+  encode(message: OverviewTotals, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.users !== undefined) {
+      OverviewTotal.encode(message.users, writer.uint32(10).fork()).join();
+    }
+    if (message.liveSessions !== undefined) {
+      OverviewTotal.encode(message.liveSessions, writer.uint32(18).fork()).join();
+    }
+    if (message.serviceAccounts !== undefined) {
+      OverviewTotal.encode(message.serviceAccounts, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OverviewTotals {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOverviewTotals();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.users = OverviewTotal.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.liveSessions = OverviewTotal.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.serviceAccounts = OverviewTotal.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOverviewTotal(): OverviewTotal {
+  return { count: 0, isEstimate: false };
+}
+
+export const OverviewTotal: MessageFns<OverviewTotal> = {
+  encode(message: OverviewTotal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.count !== 0) {
+      writer.uint32(9).double(message.count);
+    }
+    if (message.isEstimate !== false) {
+      writer.uint32(16).bool(message.isEstimate);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OverviewTotal {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOverviewTotal();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.count = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.isEstimate = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOverviewLogins(): OverviewLogins {
+  return { ok: 0, wrongCredentials: 0, secondFactorRequired: 0, throttled: 0, overloaded: 0, other: 0 };
+}
+
+export const OverviewLogins: MessageFns<OverviewLogins> = {
+  encode(message: OverviewLogins, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ok !== 0) {
+      writer.uint32(9).double(message.ok);
+    }
+    if (message.wrongCredentials !== 0) {
+      writer.uint32(17).double(message.wrongCredentials);
+    }
+    if (message.secondFactorRequired !== 0) {
+      writer.uint32(25).double(message.secondFactorRequired);
+    }
+    if (message.throttled !== 0) {
+      writer.uint32(33).double(message.throttled);
+    }
+    if (message.overloaded !== 0) {
+      writer.uint32(41).double(message.overloaded);
+    }
+    if (message.other !== 0) {
+      writer.uint32(49).double(message.other);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OverviewLogins {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOverviewLogins();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.ok = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.wrongCredentials = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.secondFactorRequired = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.throttled = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.overloaded = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.other = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOverviewVerifications(): OverviewVerifications {
+  return { ok: 0, refused: 0, cacheHits: 0 };
+}
+
+export const OverviewVerifications: MessageFns<OverviewVerifications> = {
+  encode(message: OverviewVerifications, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ok !== 0) {
+      writer.uint32(9).double(message.ok);
+    }
+    if (message.refused !== 0) {
+      writer.uint32(17).double(message.refused);
+    }
+    if (message.cacheHits !== 0) {
+      writer.uint32(25).double(message.cacheHits);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OverviewVerifications {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOverviewVerifications();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.ok = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.refused = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.cacheHits = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOverviewDelays(): OverviewDelays {
+  return { boundsSeconds: [], cumulativeCounts: [], sumSeconds: 0 };
+}
+
+export const OverviewDelays: MessageFns<OverviewDelays> = {
+  encode(message: OverviewDelays, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.boundsSeconds.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.boundsSeconds) {
+        writer.double(v);
+      }
+      writer.join();
+    }
+    if (message.cumulativeCounts.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.cumulativeCounts) {
+        writer.double(v);
+      }
+      writer.join();
+    }
+    if (message.sumSeconds !== 0) {
+      writer.uint32(25).double(message.sumSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OverviewDelays {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOverviewDelays();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 9) {
+              message.boundsSeconds.push(reader.double());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.boundsSeconds.push(reader.double());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 2: {
+            if (tag === 17) {
+              message.cumulativeCounts.push(reader.double());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.cumulativeCounts.push(reader.double());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.sumSeconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOverviewTrust(): OverviewTrust {
+  return { ageSeconds: undefined, maxStalenessSeconds: 0 };
+}
+
+export const OverviewTrust: MessageFns<OverviewTrust> = {
+  encode(message: OverviewTrust, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ageSeconds !== undefined) {
+      writer.uint32(9).double(message.ageSeconds);
+    }
+    if (message.maxStalenessSeconds !== 0) {
+      writer.uint32(17).double(message.maxStalenessSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OverviewTrust {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOverviewTrust();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.ageSeconds = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.maxStalenessSeconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOverviewHashQueue(): OverviewHashQueue {
+  return { running: 0, waiting: 0, capacity: 0, averageSeconds: 0 };
+}
+
+export const OverviewHashQueue: MessageFns<OverviewHashQueue> = {
+  encode(message: OverviewHashQueue, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.running !== 0) {
+      writer.uint32(8).uint32(message.running);
+    }
+    if (message.waiting !== 0) {
+      writer.uint32(16).uint32(message.waiting);
+    }
+    if (message.capacity !== 0) {
+      writer.uint32(24).uint32(message.capacity);
+    }
+    if (message.averageSeconds !== 0) {
+      writer.uint32(33).double(message.averageSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OverviewHashQueue {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOverviewHashQueue();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.running = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.waiting = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.capacity = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.averageSeconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOverviewDatabase(): OverviewDatabase {
+  return { reachable: false, circuitOpen: false, connectionsUsed: 0, connectionsMax: 0, clockAheadSeconds: undefined };
+}
+
+export const OverviewDatabase: MessageFns<OverviewDatabase> = {
+  encode(message: OverviewDatabase, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reachable !== false) {
+      writer.uint32(8).bool(message.reachable);
+    }
+    if (message.circuitOpen !== false) {
+      writer.uint32(16).bool(message.circuitOpen);
+    }
+    if (message.connectionsUsed !== 0) {
+      writer.uint32(24).uint32(message.connectionsUsed);
+    }
+    if (message.connectionsMax !== 0) {
+      writer.uint32(32).uint32(message.connectionsMax);
+    }
+    if (message.clockAheadSeconds !== undefined) {
+      writer.uint32(41).double(message.clockAheadSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OverviewDatabase {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOverviewDatabase();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.reachable = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.circuitOpen = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.connectionsUsed = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.connectionsMax = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.clockAheadSeconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 /**
  * Manages users, service accounts, sessions and signing keys. Open to users and
  * service accounts that have the role `admin` at the time of the call, and to
@@ -6033,7 +7080,8 @@ export const AuditEventPage: MessageFns<AuditEventPage> = {
  * PERMISSION_DENIED ADMIN_REQUIRED; INVALID_ARGUMENT FIELD_INVALID; UNAVAILABLE
  * STORE_UNAVAILABLE while the database is unreachable.
  *
- * The audit trail records calls, including reads and refused ones. No response
+ * The audit trail records calls, including reads and refused ones; of GetOverview only
+ * refused ones. No response
  * contains a password, a password hash, a refresh token or a private key. A secret
  * is shown once, when it is created.
  *
@@ -6602,6 +7650,23 @@ export const AdminServiceService = {
     responseSerialize: (value: AuditEventPage): Buffer => Buffer.from(AuditEventPage.encode(value).finish()),
     responseDeserialize: (value: Buffer): AuditEventPage => AuditEventPage.decode(value),
   },
+  /**
+   * Returns how many users, sessions and service accounts there are, and the state and
+   * the counters of the instance that answers. Behind a load balancer that may be
+   * another one at each call.
+   *
+   * The audit trail records only refused calls: pages call it every other second, and
+   * it names nobody.
+   */
+  getOverview: {
+    path: "/postern.v1.AdminService/GetOverview" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetOverviewRequest): Buffer => Buffer.from(GetOverviewRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetOverviewRequest => GetOverviewRequest.decode(value),
+    responseSerialize: (value: Overview): Buffer => Buffer.from(Overview.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Overview => Overview.decode(value),
+  },
 } as const;
 
 export interface AdminServiceServer extends UntypedServiceImplementation {
@@ -6836,6 +7901,15 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   revokeSigningKey: handleUnaryCall<RevokeSigningKeyRequest, RevokedSigningKey>;
   /** Lists the events of the audit trail, newest first. */
   listAuditEvents: handleUnaryCall<ListAuditEventsRequest, AuditEventPage>;
+  /**
+   * Returns how many users, sessions and service accounts there are, and the state and
+   * the counters of the instance that answers. Behind a load balancer that may be
+   * another one at each call.
+   *
+   * The audit trail records only refused calls: pages call it every other second, and
+   * it names nobody.
+   */
+  getOverview: handleUnaryCall<GetOverviewRequest, Overview>;
 }
 
 export interface AdminServiceClient extends Client {
@@ -7585,6 +8659,29 @@ export interface AdminServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: AuditEventPage) => void,
+  ): ClientUnaryCall;
+  /**
+   * Returns how many users, sessions and service accounts there are, and the state and
+   * the counters of the instance that answers. Behind a load balancer that may be
+   * another one at each call.
+   *
+   * The audit trail records only refused calls: pages call it every other second, and
+   * it names nobody.
+   */
+  getOverview(
+    request: GetOverviewRequest,
+    callback: (error: ServiceError | null, response: Overview) => void,
+  ): ClientUnaryCall;
+  getOverview(
+    request: GetOverviewRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Overview) => void,
+  ): ClientUnaryCall;
+  getOverview(
+    request: GetOverviewRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Overview) => void,
   ): ClientUnaryCall;
 }
 

@@ -1,0 +1,147 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+
+import { href, navigate, type Page, type Route } from '../../router.ts';
+import { admin } from '../../rpc.ts';
+import { openForm, namesOf, textOf } from '../../ui/form-dialog.ts';
+import { time } from '../../ui/format.ts';
+import { PagedList } from '../../ui/paged-list.ts';
+import { Load } from '../../ui/load.ts';
+import { audienceFields, audienceNames } from '../audiences/audience-fields.ts';
+import { type Account, accounts, keepFreshCredentials } from './accounts.ts';
+import { EVERY_AUDIENCE } from './rights-change.ts';
+import { RIGHT_TEXTS, ROLES_PATTERN, ROLES_TITLE } from './rights-texts.ts';
+
+/** `#/service-accounts?find=…` */
+export function accountListPage({ query }: Route): Page {
+  const wanted = (query.get('find') ?? '').trim().toLowerCase();
+  const matches = ({ name = '', clientId = '' }: Account) =>
+    name.toLowerCase().includes(wanted) || clientId === wanted;
+  const list = new PagedList((pageToken) =>
+    wanted === '' ? accounts.page(pageToken) : accounts.search(matches, pageToken),
+  );
+  const search = (event: SubmitEvent) => {
+    event.preventDefault();
+    navigate(['service-accounts'], { find: textOf(new FormData(event.target as HTMLFormElement), 'find') });
+  };
+  return {
+    title: 'Service accounts',
+    view: () => html`
+      <p>A service account is the identity of a program: it gets access tokens for itself, without a user.</p>
+      <div class="toolbar">
+        <form class="filters" role="search" @submit=${search}>
+          <label
+            >Name contains, or client ID
+            <input name="find" type="search" .value=${query.get('find') ?? ''} autocomplete="off" spellcheck="false"
+          /></label>
+          <button>Search</button>
+        </form>
+        <button type="button" @click=${openCreation}>Create a service account</button>
+      </div>
+      ${list.view(
+        table,
+        wanted === ''
+          ? 'There are no service accounts yet. Create one for each program that calls others: it gets a client ID and a secret.'
+          : 'No service account matches. Search for a part of the name, or for the whole client ID.',
+      )}
+    `,
+  };
+}
+
+function table(items: readonly Account[]): TemplateResult {
+  return html`<div class="scroll">
+    <table class="accounts">
+      <thead>
+        <tr>
+          <th scope="col">Name</th>
+          <th scope="col">Roles</th>
+          <th scope="col">May ask for</th>
+          <th scope="col">Secret</th>
+          <th scope="col">Created</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${items.map(
+          ({ clientId = '', name, roles = [], allowedAudiences = [], ...account }) =>
+            html`<tr>
+              <td><a href=${href(['service-accounts', clientId])}>${name}</a></td>
+              <td>${roles.length === 0 ? html`<span class="absent">none</span>` : roles.join(', ')}</td>
+              <td>${audiencesText(allowedAudiences)}</td>
+              <td>
+                ${time(account.secretCreatedAt)}
+                ${
+                  account.previousSecretUntil === undefined
+                    ? nothing
+                    : html`<br /><span class="detail">old one ends ${time(account.previousSecretUntil)}</span>`
+                }
+              </td>
+              <td>${time(account.createdAt)}</td>
+            </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+export function audiencesText(names: readonly string[]): string {
+  return names.includes(EVERY_AUDIENCE) ? 'every audience' : names.join(', ') || 'none';
+}
+
+function openCreation(): void {
+  const allowed = new Set<string>();
+  const own = new Set<string>();
+  const delegation = new Set<string>();
+  const names = new Load(async () => {
+    const all = await audienceNames();
+    if (all[0] !== undefined) allowed.add(all[0]);
+    return all;
+  });
+  const audiences = (known: readonly string[]) => html`
+    ${audienceFields({ ...RIGHT_TEXTS.allowedAudiences, names: known, chosen: allowed })}
+    <details>
+      <summary>Acting for users (delegation)</summary>
+      ${audienceFields({ ...RIGHT_TEXTS.ownAudiences, names: known, chosen: own })}
+      ${audienceFields({ ...RIGHT_TEXTS.delegationAudiences, names: known, chosen: delegation })}
+    </details>
+  `;
+  openForm({
+    title: 'Create a service account',
+    verb: () => 'Create the account',
+    isReady: () => names.value !== null,
+    fields: () => html`
+      <label
+        >Name
+        <input
+          name="name"
+          required
+          maxlength="64"
+          pattern="[A-Za-z0-9][A-Za-z0-9._:\\/\\-]*"
+          title="letters, digits and ._:/- after a letter or digit"
+          autocomplete="off"
+          spellcheck="false"
+        /><span class="detail">The name of the program, such as billing. It cannot be changed later.</span></label
+      >
+      <label
+        >Roles
+        <input
+          name="roles"
+          pattern=${ROLES_PATTERN}
+          title=${ROLES_TITLE}
+          autocomplete="off"
+          spellcheck="false"
+        /><span class="detail">Separated by commas. Its tokens carry them. May be empty.</span></label
+      >
+      ${names.view(audiences)}
+    `,
+    work: async (fields) => {
+      const { clientId = '', clientSecret = '' } = await admin('createServiceAccount', {
+        name: textOf(fields, 'name'),
+        roles: namesOf(textOf(fields, 'roles')),
+        allowedAudiences: [...allowed],
+        ownAudiences: [...own],
+        delegationAudiences: [...delegation],
+      });
+      keepFreshCredentials({ clientId, clientSecret });
+      return () => navigate(['service-accounts', clientId]);
+    },
+  });
+}

@@ -1,0 +1,126 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+
+import { href, navigate, type Page } from '../../router.ts';
+import { admin } from '../../rpc.ts';
+import { confirm } from '../../ui/dialog.ts';
+import { time } from '../../ui/format.ts';
+import { Load } from '../../ui/load.ts';
+import { showSecret } from '../../ui/secret.ts';
+import { Bindings } from '../bindings/bindings.ts';
+import { type Account, accounts, takeFreshCredentials } from './accounts.ts';
+import { audiencesText } from './account-list.ts';
+import { changeAudiences, changeRoles } from './change-rights.ts';
+import { RIGHT_TEXTS, type AudienceRight } from './rights-texts.ts';
+import { rotateSecret } from './rotate-secret.ts';
+import { ServiceKeys } from './service-keys.ts';
+
+/** `#/service-accounts/ID` */
+export function accountPage(clientId: string): Page {
+  const account = new Load(async () => (await accounts.find([clientId])).get(clientId) ?? null);
+  const keys = new ServiceKeys(clientId);
+  const bindings = new Bindings({ clientId });
+  const reload = () => account.reload();
+  const secret = takeFreshCredentials(clientId);
+  if (secret !== null) showCredentials('The account is created', clientId, secret);
+
+  const sections = (value: Account) => html`
+    ${facts(value)}
+    <div class="buttons">
+      <button type="button" @click=${() => rotateSecret(value, reload)}>Rotate the secret</button>
+      <a href=${href(['audit'], { target: clientId })}>Changes of this account</a>
+      <a href=${href(['audit'], { actor: clientId })}>What it did</a>
+    </div>
+    ${rights(value, (changed) => account.set(changed))} ${keys.view()} ${bindings.view()}
+    <section>
+      <h2>Delete</h2>
+      <p>The account goes with its secret, public keys, API keys and workload identities. All its tokens end now.</p>
+      <button type="button" class="danger" @click=${() => askDeletion(value)}>Delete the account</button>
+    </section>
+  `;
+  return {
+    get title() {
+      return account.value?.name ?? 'Service account';
+    },
+    view: () => html`
+      <p class="back"><a href=${href(['service-accounts'])}>All service accounts</a></p>
+      ${account.view((value) => (value === null ? absent(clientId) : sections(value)))}
+    `,
+  };
+}
+
+function absent(clientId: string): TemplateResult {
+  return html`<p class="none">
+    There is no service account with the ID <code>${clientId}</code>. It may have been deleted:
+    <a href=${href(['audit'], { target: clientId })}>see what happened to it</a>.
+  </p>`;
+}
+
+function facts({ clientId, createdAt, secretCreatedAt, previousSecretUntil }: Account): TemplateResult {
+  return html`<dl class="facts">
+    <dt>Client ID</dt>
+    <dd><code>${clientId}</code></dd>
+    <dt>Created</dt>
+    <dd>${time(createdAt)}</dd>
+    <dt>Secret created</dt>
+    <dd>
+      ${time(secretCreatedAt)}
+      ${
+        previousSecretUntil === undefined
+          ? nothing
+          : html`<span class="tag">the one before it is accepted as well, and ends ${time(previousSecretUntil)}</span>`
+      }
+    </dd>
+  </dl>`;
+}
+
+function rights(account: Account, changed: (account: Account) => void): TemplateResult {
+  const { roles = [] } = account;
+  return html`<section>
+    <h2>What it may do</h2>
+    <div class="rights">
+      <div>
+        <h3>Roles</h3>
+        <p>${roles.length === 0 ? html`<span class="absent">none</span>` : roles.map((role) => html`<span class="tag">${role}</span> `)}</p>
+        <p class="detail">They are in its tokens. When one is taken away, all access tokens of the account end.</p>
+        <button type="button" @click=${() => changeRoles(account, changed)}>Change roles</button>
+      </div>
+      ${(Object.keys(RIGHT_TEXTS) as AudienceRight[]).map((right) => {
+        const { legend, hint, lost } = RIGHT_TEXTS[right];
+        return html`<div>
+          <h3>${legend}</h3>
+          <p>${audiencesText(account[right] ?? [])}</p>
+          <p class="detail">${hint} ${lost}</p>
+          <button
+            type="button"
+            aria-label="Change: ${legend.toLowerCase()}"
+            @click=${() => void changeAudiences(account, right, changed)}
+          >
+            Change audiences
+          </button>
+        </div>`;
+      })}
+    </div>
+  </section>`;
+}
+
+/** Shows credentials once, as the environment variables that the client libraries read. */
+export function showCredentials(title: string, clientId: string, clientSecret: string): void {
+  showSecret(
+    title,
+    'Keep the secret now: it is not shown again. The client libraries of Postern read these two variables.',
+    `POSTERN_CLIENT_ID=${clientId}\nPOSTERN_CLIENT_SECRET=${clientSecret}`,
+  );
+}
+
+function askDeletion({ clientId = '', name = '' }: Account): void {
+  confirm({
+    title: `Delete ${name}?`,
+    text: 'Its secret, public keys and API keys stop working, and all its tokens end now, everywhere. A new account of the same name has another client ID.',
+    verb: 'Delete the account',
+    name,
+    work: async () => {
+      await admin('deleteServiceAccount', { clientId });
+      navigate(['service-accounts']);
+    },
+  });
+}
