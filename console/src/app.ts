@@ -1,6 +1,7 @@
 import { html, nothing, render, type TemplateResult } from 'lit-html';
 
 import { accountPage } from './pages/account/account.ts';
+import { audiencesPage } from './pages/audiences/audiences.ts';
 import { auditPage } from './pages/audit/audit.ts';
 import { loginView } from './pages/login/login.ts';
 import { issuersPage } from './pages/trusted-issuers/trusted-issuers.ts';
@@ -32,6 +33,7 @@ const sections: readonly Section[] = [
   { path: 'service-accounts', title: 'Service accounts', open: serviceAccountsPage, isForAdmins: true },
   { path: 'signing-keys', title: 'Signing keys', open: signingKeysPage, isForAdmins: true },
   { path: 'trusted-issuers', title: 'Trusted issuers', open: issuersPage, isForAdmins: true },
+  { path: 'audiences', title: 'Audiences', open: audiencesPage, isForAdmins: true },
   { path: 'audit', title: 'Audit', open: auditPage, isForAdmins: true },
   { path: 'account', title: 'My account', open: accountPage, isForAdmins: false },
 ];
@@ -111,11 +113,7 @@ function view(): TemplateResult {
 /** Why the service does not answer, while it does not. */
 function troubleView(): TemplateResult | null {
   const trouble = sessionTrouble();
-  return (
-    trouble &&
-    html`${errorView(trouble)}
-      <p role="status">Trying again every few seconds…</p>`
-  );
+  return trouble && html`${errorView(trouble, 'Trying again every few seconds…')}`;
 }
 
 function header(): TemplateResult {
@@ -126,7 +124,7 @@ function header(): TemplateResult {
   };
   return html`<a class="skip" href="#main" @click=${skip}>Skip to the content</a>
     <header>
-      <div class="bar">
+      <div class="topbar">
         <a class="brand" href="#/">${gate} Postern</a>
         <button
           type="button"

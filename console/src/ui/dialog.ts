@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
+import { keyed } from 'lit-html/directives/keyed.js';
 import { ref } from 'lit-html/directives/ref.js';
 
 import { update } from '../update.ts';
@@ -14,8 +15,12 @@ let open: Dialog | null = null;
 /** A question that a call needs an answer to, over whatever dialog began the call. */
 let over: { readonly dialog: Dialog; readonly answer: (isYes: boolean) => void } | null = null;
 
-/** Opens a dialog. Escape and `close` end it. */
+/** Where the keyboard was before the dialogs. */
+let opener: HTMLElement | null = null;
+
+/** Opens a dialog in place of the open one. Escape and `close` end it. */
 export function openDialog(dialog: Dialog): void {
+  rememberOpener();
   open = dialog;
   update();
 }
@@ -23,6 +28,20 @@ export function openDialog(dialog: Dialog): void {
 export function closeDialog(): void {
   open = null;
   update();
+  queueMicrotask(returnFocus);
+}
+
+function rememberOpener(): void {
+  const { activeElement } = document;
+  if (activeElement instanceof HTMLElement) opener ??= activeElement;
+}
+
+/** Puts the keyboard back where it was, or at the heading if that is gone. Runs after the page was rendered. */
+function returnFocus(): void {
+  if (open !== null || over !== null) return;
+  opener?.focus();
+  opener = null;
+  if (document.activeElement === document.body) document.querySelector<HTMLElement>('h1')?.focus();
 }
 
 /** Opens a dialog over the page and over its dialog. @returns what `answer` is called with; false when it is closed otherwise */
@@ -35,8 +54,10 @@ export function askOver(
       if (over?.answer === answer) over = null;
       resolve(isYes);
       update();
+      queueMicrotask(returnFocus);
     };
     over?.answer(false);
+    rememberOpener();
     over = { dialog: { title, view: () => view(answer) }, answer };
     update();
   });
@@ -61,10 +82,14 @@ export function dialogView(): TemplateResult {
 }
 
 function modal(dialog: Dialog, titleId: string, close: () => void): TemplateResult {
-  return html`<dialog ${ref(show)} aria-labelledby=${titleId} @close=${close}>
-    <h2 id=${titleId}>${dialog.title}</h2>
-    ${dialog.view(close)}
-  </dialog>`;
+  // An element of its own for each dialog, so that the keyboard enters one that takes the place of another.
+  return html`${keyed(
+    dialog,
+    html`<dialog ${ref(show)} aria-labelledby=${titleId} @close=${close}>
+      <h2 id=${titleId}>${dialog.title}</h2>
+      ${dialog.view(close)}
+    </dialog>`,
+  )}`;
 }
 
 /** What is asked before a change that cannot be taken back. */
@@ -88,9 +113,10 @@ export function confirm({ title, text, verb, name, work }: Question): void {
   const submit = async (event: Event) => {
     event.preventDefault();
     if (!isConfirmed()) return;
-    if (await action.run(work)) closeDialog();
+    // The work may have opened another one, such as a secret that is shown once.
+    if ((await action.run(work)) && open === question) closeDialog();
   };
-  openDialog({
+  const question: Dialog = {
     title,
     view: (close) =>
       html`<form method="dialog" @submit=${submit}>
@@ -117,5 +143,6 @@ export function confirm({ title, text, verb, name, work }: Question): void {
           <button type="button" @click=${close}>Cancel</button>
         </div>
       </form>`,
-  });
+  };
+  openDialog(question);
 }

@@ -2,14 +2,16 @@ import { html, nothing, type TemplateResult } from 'lit-html';
 
 import { href, navigate, type Page, type Route } from '../../router.ts';
 import { admin } from '../../rpc.ts';
-import { openForm, namesOf, textOf } from '../../ui/form-dialog.ts';
+import { entered } from '../../ui/form.ts';
+import { wordsOf } from '../../ui/words.ts';
+import { openForm } from '../../ui/form-dialog.ts';
 import { time } from '../../ui/format.ts';
 import { PagedList } from '../../ui/paged-list.ts';
 import { Load } from '../../ui/load.ts';
 import { audienceFields, audienceNames } from '../audiences/audience-fields.ts';
-import { type Account, accounts, keepFreshCredentials } from './accounts.ts';
-import { EVERY_AUDIENCE } from './rights-change.ts';
-import { RIGHT_TEXTS, ROLES_PATTERN, ROLES_TITLE } from './rights-texts.ts';
+import { type Account, accounts } from './accounts.ts';
+import { keepFreshCredentials } from './credentials.ts';
+import { audiencesText, RIGHT_TEXTS, ROLES_PATTERN, ROLES_TITLE } from './rights-texts.ts';
 
 /** `#/service-accounts?find=…` */
 export function accountListPage({ query }: Route): Page {
@@ -20,8 +22,7 @@ export function accountListPage({ query }: Route): Page {
     wanted === '' ? accounts.page(pageToken) : accounts.search(matches, pageToken),
   );
   const search = (event: SubmitEvent) => {
-    event.preventDefault();
-    navigate(['service-accounts'], { find: textOf(new FormData(event.target as HTMLFormElement), 'find') });
+    navigate(['service-accounts'], { find: entered(event).text('find') });
   };
   return {
     title: 'Service accounts',
@@ -31,11 +32,16 @@ export function accountListPage({ query }: Route): Page {
         <form class="filters" role="search" @submit=${search}>
           <label
             >Name contains, or client ID
-            <input name="find" type="search" .value=${query.get('find') ?? ''} autocomplete="off" spellcheck="false"
+            <input
+              name="find"
+              type="search"
+              .value=${query.get('find') ?? ''}
+              autocomplete="off"
+              spellcheck="false"
           /></label>
           <button>Search</button>
         </form>
-        <button type="button" @click=${openCreation}>Create a service account</button>
+        <button type="button" class="primary" @click=${openCreation}>Create a service account…</button>
       </div>
       ${list.view(
         table,
@@ -71,7 +77,9 @@ function table(items: readonly Account[]): TemplateResult {
                 ${
                   account.previousSecretUntil === undefined
                     ? nothing
-                    : html`<br /><span class="detail">old one ends ${time(account.previousSecretUntil)}</span>`
+                    : html`<br /><span class="detail"
+                          >old one ends ${time(account.previousSecretUntil)}</span
+                        >`
                 }
               </td>
               <td>${time(account.createdAt)}</td>
@@ -82,11 +90,8 @@ function table(items: readonly Account[]): TemplateResult {
   </div>`;
 }
 
-export function audiencesText(names: readonly string[]): string {
-  return names.includes(EVERY_AUDIENCE) ? 'every audience' : names.join(', ') || 'none';
-}
-
 function openCreation(): void {
+  let createdId = '';
   const allowed = new Set<string>();
   const own = new Set<string>();
   const delegation = new Set<string>();
@@ -118,7 +123,9 @@ function openCreation(): void {
           title="letters, digits and ._:/- after a letter or digit"
           autocomplete="off"
           spellcheck="false"
-        /><span class="detail">The name of the program, such as billing. It cannot be changed later.</span></label
+        /><span class="detail"
+          >The name of the program, such as billing. It cannot be changed later.</span
+        ></label
       >
       <label
         >Roles
@@ -132,16 +139,17 @@ function openCreation(): void {
       >
       ${names.view(audiences)}
     `,
-    work: async (fields) => {
+    work: async ({ text }) => {
       const { clientId = '', clientSecret = '' } = await admin('createServiceAccount', {
-        name: textOf(fields, 'name'),
-        roles: namesOf(textOf(fields, 'roles')),
+        name: text('name'),
+        roles: wordsOf(text('roles')),
         allowedAudiences: [...allowed],
         ownAudiences: [...own],
         delegationAudiences: [...delegation],
       });
       keepFreshCredentials({ clientId, clientSecret });
-      return () => navigate(['service-accounts', clientId]);
+      createdId = clientId;
     },
+    afterwards: () => navigate(['service-accounts', createdId]),
   });
 }

@@ -5,12 +5,12 @@ import { admin } from '../../rpc.ts';
 import { confirm } from '../../ui/dialog.ts';
 import { time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
-import { showSecret } from '../../ui/secret.ts';
+import { ApiKeys } from '../../ui/api-keys.ts';
 import { Bindings } from '../bindings/bindings.ts';
-import { type Account, accounts, takeFreshCredentials } from './accounts.ts';
-import { audiencesText } from './account-list.ts';
+import { type Account, accounts } from './accounts.ts';
 import { changeAudiences, changeRoles } from './change-rights.ts';
-import { RIGHT_TEXTS, type AudienceRight } from './rights-texts.ts';
+import { showCredentials, takeFreshCredentials } from './credentials.ts';
+import { audiencesText, RIGHT_TEXTS, type AudienceRight } from './rights-texts.ts';
 import { rotateSecret } from './rotate-secret.ts';
 import { ServiceKeys } from './service-keys.ts';
 
@@ -18,6 +18,7 @@ import { ServiceKeys } from './service-keys.ts';
 export function accountPage(clientId: string): Page {
   const account = new Load(async () => (await accounts.find([clientId])).get(clientId) ?? null);
   const keys = new ServiceKeys(clientId);
+  const apiKeys = new ApiKeys({ clientId }, () => account.value?.roles ?? []);
   const bindings = new Bindings({ clientId });
   const reload = () => account.reload();
   const secret = takeFreshCredentials(clientId);
@@ -26,15 +27,18 @@ export function accountPage(clientId: string): Page {
   const sections = (value: Account) => html`
     ${facts(value)}
     <div class="buttons">
-      <button type="button" @click=${() => rotateSecret(value, reload)}>Rotate the secret</button>
+      <button type="button" @click=${() => rotateSecret(value, reload)}>Rotate the secret…</button>
       <a href=${href(['audit'], { target: clientId })}>Changes of this account</a>
       <a href=${href(['audit'], { actor: clientId })}>What it did</a>
     </div>
-    ${rights(value, (changed) => account.set(changed))} ${keys.view()} ${bindings.view()}
+    ${rights(value, (changed) => account.set(changed))} ${keys.view()} ${apiKeys.view()} ${bindings.view()}
     <section>
       <h2>Delete</h2>
-      <p>The account goes with its secret, public keys, API keys and workload identities. All its tokens end now.</p>
-      <button type="button" class="danger" @click=${() => askDeletion(value)}>Delete the account</button>
+      <p>
+        The account goes with its secret, public keys, API keys and workload identities. All its tokens end
+        now.
+      </p>
+      <button type="button" class="danger" @click=${() => askDeletion(value)}>Delete the account…</button>
     </section>
   `;
   return {
@@ -67,7 +71,9 @@ function facts({ clientId, createdAt, secretCreatedAt, previousSecretUntil }: Ac
       ${
         previousSecretUntil === undefined
           ? nothing
-          : html`<span class="tag">the one before it is accepted as well, and ends ${time(previousSecretUntil)}</span>`
+          : html`<span class="tag"
+              >the one before it is accepted as well, and ends ${time(previousSecretUntil)}</span
+            >`
       }
     </dd>
   </dl>`;
@@ -80,9 +86,13 @@ function rights(account: Account, changed: (account: Account) => void): Template
     <div class="rights">
       <div>
         <h3>Roles</h3>
-        <p>${roles.length === 0 ? html`<span class="absent">none</span>` : roles.map((role) => html`<span class="tag">${role}</span> `)}</p>
-        <p class="detail">They are in its tokens. When one is taken away, all access tokens of the account end.</p>
-        <button type="button" @click=${() => changeRoles(account, changed)}>Change roles</button>
+        <p>
+          ${roles.length === 0 ? html`<span class="absent">none</span>` : roles.map((role) => html`<span class="tag">${role}</span> `)}
+        </p>
+        <p class="detail">
+          They are in its tokens. When one is taken away, all access tokens of the account end.
+        </p>
+        <button type="button" @click=${() => changeRoles(account, changed)}>Change roles…</button>
       </div>
       ${(Object.keys(RIGHT_TEXTS) as AudienceRight[]).map((right) => {
         const { legend, hint, lost } = RIGHT_TEXTS[right];
@@ -93,23 +103,14 @@ function rights(account: Account, changed: (account: Account) => void): Template
           <button
             type="button"
             aria-label="Change: ${legend.toLowerCase()}"
-            @click=${() => void changeAudiences(account, right, changed)}
+            @click=${() => changeAudiences(account, right, changed)}
           >
-            Change audiences
+            Change audiences…
           </button>
         </div>`;
       })}
     </div>
   </section>`;
-}
-
-/** Shows credentials once, as the environment variables that the client libraries read. */
-export function showCredentials(title: string, clientId: string, clientSecret: string): void {
-  showSecret(
-    title,
-    'Keep the secret now: it is not shown again. The client libraries of Postern read these two variables.',
-    `POSTERN_CLIENT_ID=${clientId}\nPOSTERN_CLIENT_SECRET=${clientSecret}`,
-  );
 }
 
 function askDeletion({ clientId = '', name = '' }: Account): void {

@@ -16,16 +16,3 @@ export const accounts = new Directory<Account>(
   },
   ({ clientId = '' }) => clientId,
 );
-
-/** Credentials that were just created, until the page of the account shows them, once. */
-let fresh: { readonly clientId: string; readonly clientSecret: string } | null = null;
-
-export function keepFreshCredentials(credentials: { clientId: string; clientSecret: string }): void {
-  fresh = credentials;
-}
-
-export function takeFreshCredentials(clientId: string): string | null {
-  const kept = fresh;
-  fresh = null;
-  return kept?.clientId === clientId ? kept.clientSecret : null;
-}

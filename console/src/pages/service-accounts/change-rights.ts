@@ -2,7 +2,8 @@ import { html, type TemplateResult } from 'lit-html';
 
 import { admin } from '../../rpc.ts';
 import { update } from '../../update.ts';
-import { namesOf, openForm } from '../../ui/form-dialog.ts';
+import { wordsOf } from '../../ui/words.ts';
+import { openForm } from '../../ui/form-dialog.ts';
 import { Load } from '../../ui/load.ts';
 import { audienceFields, audienceNames } from '../audiences/audience-fields.ts';
 import type { Account } from './accounts.ts';
@@ -15,7 +16,7 @@ type Changed = (account: Account) => void;
 export function changeRoles(account: Account, changed: Changed): void {
   const { clientId = '', roles = [] } = account;
   let text = roles.join(', ');
-  const after = (): Rights => ({ ...account, roles: namesOf(text) });
+  const after = (): Rights => ({ ...account, roles: wordsOf(text) });
   const typed = (event: InputEvent) => {
     text = (event.target as HTMLInputElement).value;
     update();
@@ -38,7 +39,7 @@ export function changeRoles(account: Account, changed: Changed): void {
       ${consequence(account, after())}
     `,
     work: async () => {
-      changed(await admin('updateServiceAccount', { clientId, roles: { roles: namesOf(text) } }));
+      changed(await admin('updateServiceAccount', { clientId, roles: { roles: wordsOf(text) } }));
     },
   });
 }

@@ -4,12 +4,16 @@ import { admin } from '../../rpc.ts';
 import { update } from '../../update.ts';
 import { openForm } from '../../ui/form-dialog.ts';
 import type { Account } from './accounts.ts';
-import { showCredentials } from './account-page.ts';
+import { showCredentials } from './credentials.ts';
 import { OVERLAPS, rotationText } from './secret-overlap.ts';
 
 /** Asks how long the present secret stays valid, and shows the new one. */
-export function rotateSecret({ clientId = '', name = '', previousSecretUntil }: Account, changed: () => Promise<void>): void {
+export function rotateSecret(
+  { clientId = '', name = '', previousSecretUntil }: Account,
+  changed: () => Promise<void>,
+): void {
   let overlap = 86_400;
+  let clientSecret = '';
   const choose = (event: Event) => {
     overlap = Number((event.target as HTMLSelectElement).value);
     update();
@@ -23,16 +27,17 @@ export function rotateSecret({ clientId = '', name = '', previousSecretUntil }: 
         >The present secret is accepted for
         <select name="overlap" @change=${choose}>
           ${OVERLAPS.map(
-            ({ seconds, text }) => html`<option value=${seconds} ?selected=${seconds === overlap}>${text}</option>`,
+            ({ seconds, text }) =>
+              html`<option value=${seconds} ?selected=${seconds === overlap}>${text}</option>`,
           )}
         </select>
       </label>
       <p role="status" class="consequence">${rotationText(overlap, previousSecretUntil !== undefined)}</p>
     `,
     work: async () => {
-      const { clientSecret = '' } = await admin('rotateServiceSecret', { clientId, overlap });
+      ({ clientSecret = '' } = await admin('rotateServiceSecret', { clientId, overlap }));
       void changed();
-      return () => showCredentials(`The new secret of ${name}`, clientId, clientSecret);
     },
+    afterwards: () => showCredentials(`The new secret of ${name}`, clientId, clientSecret),
   });
 }

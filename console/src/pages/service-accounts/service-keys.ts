@@ -3,7 +3,7 @@ import { html, type TemplateResult } from 'lit-html';
 import type { ServiceKey } from '../../../../src/generated/postern/v1/admin.ts';
 import { admin } from '../../rpc.ts';
 import { confirm } from '../../ui/dialog.ts';
-import { openForm, textOf } from '../../ui/form-dialog.ts';
+import { openForm } from '../../ui/form-dialog.ts';
 import { count, time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
 import { update } from '../../update.ts';
@@ -26,8 +26,8 @@ export class ServiceKeys {
     return html`<section>
       <h2>Public keys</h2>
       <p>
-        With a key the program signs an assertion in place of sending its secret. The private key stays with the
-        program; an account can have ${MAX_KEYS} keys.
+        With a key the program signs an assertion in place of sending its secret. The private key stays with
+        the program; an account can have ${MAX_KEYS} keys.
       </p>
       ${this.#keys.view((keys) =>
         keys.length === 0
@@ -35,8 +35,12 @@ export class ServiceKeys {
           : this.#table(keys),
       )}
       <p role="status">${this.#said}</p>
-      <button type="button" ?disabled=${(this.#keys.value?.length ?? 0) >= MAX_KEYS} @click=${() => this.#add()}>
-        Add a public key
+      <button
+        type="button"
+        ?disabled=${(this.#keys.value?.length ?? 0) >= MAX_KEYS}
+        @click=${() => this.#add()}
+      >
+        Add a public key…
       </button>
     </section>`;
   }
@@ -59,7 +63,11 @@ export class ServiceKeys {
                 <td><code>${kid}</code></td>
                 <td>${algorithm}</td>
                 <td>${time(createdAt)}</td>
-                <td><button type="button" aria-label="Delete the key ${kid}" @click=${() => this.#delete(kid)}>Delete</button></td>
+                <td>
+                  <button type="button" aria-label="Delete the key ${kid}" @click=${() => this.#delete(kid)}>
+                    Delete…
+                  </button>
+                </td>
               </tr>`,
           )}
         </tbody>
@@ -81,12 +89,12 @@ export class ServiceKeys {
             maxlength="4096"
             spellcheck="false"
             placeholder=${'{"kty": "EC", "crv": "P-256", "x": "…", "y": "…"}'}
-          ></textarea
-        ></label>
+          ></textarea>
+        </label>
         <p class="detail">EC with P-256, Ed25519, or RSA of 2048 to 4096 bits. A private key is refused.</p>
       `,
-      work: async (fields) => {
-        await admin('addServiceKey', { clientId: this.#clientId, publicJwk: textOf(fields, 'jwk') });
+      work: async ({ text }) => {
+        await admin('addServiceKey', { clientId: this.#clientId, publicJwk: text('jwk') });
         this.#said = 'The key is added.';
         await this.#keys.reload();
       },
@@ -96,9 +104,9 @@ export class ServiceKeys {
   #delete(kid: string): void {
     confirm({
       title: 'Delete the public key?',
-      text: html`Assertions of <code>${kid}</code> are refused from now on. All tokens that were issued for them end now,
-        and all tokens in which the account acts for somebody else. To replace a key without that, add the new one
-        first, and delete the old one when its last token has expired.`,
+      text: html`Assertions of <code>${kid}</code> are refused from now on. All tokens that were issued for
+        them end now, and all tokens in which the account acts for somebody else. To replace a key without
+        that, add the new one first, and delete the old one when its last token has expired.`,
       verb: 'Delete the key',
       name: null,
       work: async () => {

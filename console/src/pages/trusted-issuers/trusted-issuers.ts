@@ -1,8 +1,10 @@
-import { html } from 'lit-html';
+import type { Page, Route } from '../../router.ts';
+import { issuerListPage } from './issuer-list.ts';
+import { issuerPage } from './issuer-page.ts';
 
-import type { Page } from '../../router.ts';
-
-/** `#/trusted-issuers` */
-export function issuersPage(): Page | null {
-  return { title: 'Trusted issuers', view: () => html`<p>…</p>` };
+/** `#/trusted-issuers` and `#/trusted-issuers/ID` */
+export function issuersPage({ segments }: Route): Page | null {
+  const [, id, ...rest] = segments;
+  if (rest.length > 0) return null;
+  return id === undefined ? issuerListPage() : issuerPage(id);
 }

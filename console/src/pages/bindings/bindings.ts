@@ -1,0 +1,151 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+
+import type { WorkloadBinding } from '../../../../src/generated/postern/v1/admin.ts';
+import { href } from '../../router.ts';
+import { admin } from '../../rpc.ts';
+import { confirm } from '../../ui/dialog.ts';
+import { count, time } from '../../ui/format.ts';
+import { PagedList } from '../../ui/paged-list.ts';
+import type { Wire } from '../../wire.ts';
+import { accounts } from '../service-accounts/accounts.ts';
+import { issuers } from '../trusted-issuers/issuers.ts';
+import { askBinding } from './binding-form.ts';
+
+/** Of which account, or of which issuer, the bindings are. */
+type BindingOwner = { readonly clientId: string } | { readonly issuerId: string };
+
+/** A binding with the name of what is at its other end. */
+interface NamedBinding extends Wire<WorkloadBinding> {
+  readonly otherName: string;
+}
+
+/** The section about the workload identities that are bound to an account, or of an issuer. */
+export class Bindings {
+  readonly #owner: BindingOwner;
+  readonly #list: PagedList<NamedBinding>;
+  #said = '';
+
+  constructor(owner: BindingOwner) {
+    this.#owner = owner;
+    this.#list = new PagedList(async (pageToken) => {
+      const { workloadBindings = [], nextPageToken = '' } = await admin('listWorkloadBindings', {
+        ...owner,
+        pageToken,
+      });
+      return { items: await this.#named(workloadBindings), nextPageToken };
+    });
+  }
+
+  async #named(bindings: readonly Wire<WorkloadBinding>[]): Promise<NamedBinding[]> {
+    if ('clientId' in this.#owner) {
+      const found = await issuers.find(bindings.map(({ issuerId = '' }) => issuerId));
+      return bindings.map((binding) => {
+        const otherName = found.get(binding.issuerId ?? '')?.issuer ?? '';
+        return { ...binding, otherName };
+      });
+    }
+    const found = await accounts.find(bindings.map(({ clientId = '' }) => clientId));
+    return bindings.map((binding) => {
+      const otherName = found.get(binding.clientId ?? '')?.name ?? '';
+      return { ...binding, otherName };
+    });
+  }
+
+  view(): TemplateResult {
+    const owner = this.#owner;
+    const isOfAccount = 'clientId' in owner;
+    return html`<section aria-labelledby="bindings">
+      <h2 id="bindings">Workload identities</h2>
+      <p class="detail">
+        ${
+          isOfAccount
+            ? 'A pod, a CI job or a machine gets tokens of this account without a secret: for a token of a trusted issuer, or for its client certificate.'
+            : 'Which identities of the issuer are which service account. Trust alone gives nothing.'
+        }
+      </p>
+      ${this.#list.view(
+        (bindings) => this.#table(bindings),
+        isOfAccount
+          ? 'No identity is bound: the account authenticates with its secret or a public key.'
+          : 'No identity of the issuer is bound yet, so its tokens give nothing. Open a service account to bind one.',
+      )}
+      <p role="status">${this.#said}</p>
+      <div class="buttons">
+        ${
+          isOfAccount
+            ? html`<button
+                type="button"
+                @click=${() => askBinding(owner.clientId, () => this.#list.reload())}
+              >
+                Bind an identity…
+              </button>`
+            : html`<a href=${href(['service-accounts'])}>Service accounts</a>`
+        }
+      </div>
+    </section>`;
+  }
+
+  #table(bindings: readonly NamedBinding[]): TemplateResult {
+    const other = 'clientId' in this.#owner ? 'Issuer' : 'Service account';
+    return html`<div class="scroll" tabindex="0" role="region" aria-label="Workload identities">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">${other}</th>
+            <th scope="col">Claims, which must all match</th>
+            <th scope="col">Roles at most</th>
+            <th scope="col">Created</th>
+            <th scope="col"><span class="visually-hidden">Actions</span></th>
+          </tr>
+        </thead>
+        <tbody>
+          ${bindings.map((binding) => this.#row(binding))}
+        </tbody>
+      </table>
+    </div>`;
+  }
+
+  #row(binding: NamedBinding): TemplateResult {
+    const { claims = {}, roles = [], createdAt } = binding;
+    const lines = Object.entries(claims).map(([path, value]) => `${path} = ${String(value)}`);
+    return html`<tr>
+      <td>${this.#other(binding)}</td>
+      <td>${lines.map((line) => html`<div><code>${line}</code></div>`)}</td>
+      <td>${roles.length === 0 ? 'all of the account' : roles.join(', ')}</td>
+      <td>${time(createdAt)}</td>
+      <td class="do">
+        <button
+          type="button"
+          class="quiet danger"
+          aria-label="Delete the binding of ${lines.join(', ')}"
+          @click=${() => this.#delete(binding, lines)}
+        >
+          Delete…
+        </button>
+      </td>
+    </tr>`;
+  }
+
+  #other({ clientId = '', issuerId = '', otherName }: NamedBinding): TemplateResult {
+    if ('issuerId' in this.#owner)
+      return html`<a href=${href(['service-accounts', clientId])}>${otherName || clientId}</a>`;
+    return issuerId === ''
+      ? html`client certificate`
+      : html`<a href=${href(['trusted-issuers', issuerId])}>${otherName || issuerId}</a>`;
+  }
+
+  #delete({ id = '' }: NamedBinding, lines: readonly string[]): void {
+    confirm({
+      title: 'Delete the binding?',
+      text: html`Tokens that were issued for it end now, and the workload gets no more:
+      ${lines.map((line, index) => html`${index === 0 ? nothing : ', '}<code>${line}</code>`)}.`,
+      verb: 'Delete the binding',
+      name: null,
+      work: async () => {
+        const { revokedTokens = 0 } = await admin('deleteWorkloadBinding', { id });
+        this.#said = `The binding is deleted. Tokens ended: ${count(revokedTokens)}.`;
+        await this.#list.reload();
+      },
+    });
+  }
+}
