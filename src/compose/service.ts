@@ -224,7 +224,12 @@ export async function startService(
     const connectionLog = new ConnectionLog(
       log,
       new AuditRateLimiter(connectionLineLimits, () => performance.now()),
-      settings.adminListen === null ? ['grpc', 'http'] : ['grpc', 'http', 'admin'],
+      [
+        'grpc',
+        'http',
+        ...(settings.adminListen === null ? [] : (['admin'] as const)),
+        ...(settings.consoleListen === null ? [] : (['console'] as const)),
+      ],
     );
     const broadcaster = new TrustBroadcaster(trust, tokens.policy);
     const addRpcs = composeRpcs({
