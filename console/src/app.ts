@@ -113,11 +113,7 @@ function view(): TemplateResult {
 /** Why the service does not answer, while it does not. */
 function troubleView(): TemplateResult | null {
   const trouble = sessionTrouble();
-  return (
-    trouble &&
-    html`${errorView(trouble)}
-      <p role="status">Trying again every few seconds…</p>`
-  );
+  return trouble && html`${errorView(trouble, 'Trying again every few seconds…')}`;
 }
 
 function header(): TemplateResult {
@@ -128,7 +124,7 @@ function header(): TemplateResult {
   };
   return html`<a class="skip" href="#main" @click=${skip}>Skip to the content</a>
     <header>
-      <div class="bar">
+      <div class="topbar">
         <a class="brand" href="#/">${gate} Postern</a>
         <button
           type="button"

@@ -37,9 +37,9 @@ export function timelineView(lives: readonly KeyLife[], span: Span, nowMs: numbe
   const rows = rowsOf(lives, span, nowMs);
   const height = rows.length * ROW + AXIS;
   const nowX = position(nowMs, span);
-  return html`<div class="timeline" aria-hidden="true">
+  return html`<div class="timeline card" aria-hidden="true">
     <svg width="100%" height=${height}>
-      ${ticksOf(span, -new Date(nowMs).getTimezoneOffset() * 60_000).map((atMs) => tick(atMs, span, height))}
+      ${ticksOf(span, -new Date(nowMs).getTimezoneOffset() * 60_000).map((atMs) => tick(atMs, span, { height, nowX }))}
       ${rows.map((row, index) => rowView(row, index * ROW, span))}
       <line class="now" x1=${percent(nowX)} x2=${percent(nowX)} y1="0" y2=${height - AXIS} />
       <text class="now" x=${percent(nowX)} y=${height - 6} text-anchor=${anchorOf(nowX)}>now</text>
@@ -53,11 +53,14 @@ export function timelineView(lives: readonly KeyLife[], span: Span, nowMs: numbe
   </div>`;
 }
 
-function tick(atMs: number, span: Span, height: number) {
+/** Room for the word "now" between the times of the axis, percent. */
+const NOW_ROOM = 7;
+
+function tick(atMs: number, span: Span, { height, nowX }: { height: number; nowX: number }) {
   const x = position(atMs, span);
   return svg`<line class="tick" x1=${percent(x)} x2=${percent(x)} y1="0" y2=${height - AXIS} />
     ${
-      x < 4 || x > 96
+      x < 4 || x > 96 || Math.abs(x - nowX) < NOW_ROOM
         ? nothing
         : svg`<text class="tick" x=${percent(x)} y=${height - 6} text-anchor="middle">${shortTime(atMs, span)}</text>`
     }`;
