@@ -64,7 +64,7 @@ describeWith('chromium', 'the audit trail in the console', () => {
       await page.loaded();
       expect(await rows(page).count()).toBe(1);
       await page.page.reload();
-      await page.says('Log in');
+      await rows(page).first().waitFor();
       expect(await page.page.getByLabel('By (actor)').inputValue()).toBe(person.id);
 
       await page.link('Last hour').click();

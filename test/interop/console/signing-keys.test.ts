@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { describeWith } from '../tool.ts';
+import { until } from '../until.ts';
 import { ConsoleBrowser, type ConsolePage } from './console-browser.ts';
 
 interface ListedKey {
@@ -65,8 +66,8 @@ describeWith('chromium', 'the signing keys in the console', () => {
       await row(page, first).getByText('Revoked', { exact: true }).waitFor();
       expect(await shortOf('revoked')).toBe(first);
       // The page goes on with a token of the other key.
-      await page.open(`#/audit?action=key.revoke`);
-      await page.says('Revoke a signing key');
+      await page.open('#/audit?action=key.revoke');
+      await page.page.locator('table.audit').getByText('Revoke a signing key').waitFor();
     });
   });
 
@@ -87,13 +88,19 @@ describeWith('chromium', 'the signing keys in the console', () => {
         .waitFor();
       const reads = await keyReads();
 
-      for (let polls = number('GetJwks'); number('GetJwks') < polls + 2;) await page.page.clock.runFor(5_000);
+      const polls = number('GetJwks');
+      await until(async () => {
+        await page.page.clock.runFor(5_000);
+        return number('GetJwks') >= polls + 2;
+      });
       expect([number('ListSigningKeys'), await keyReads()]).toEqual([1, reads]);
 
       await console.call('AdminService/RotateSigningKey', {});
       const pending = await shortOf('pending');
-      for (let tries = 0; tries < 100 && (await row(page, pending).count()) === 0; tries += 1)
+      await until(async () => {
         await page.page.clock.runFor(5_000);
+        return (await row(page, pending).count()) > 0;
+      });
       await row(page, pending).getByText('Published, does not sign yet').waitFor();
       expect(number('ListSigningKeys')).toBe(2);
     });
@@ -116,13 +123,13 @@ describeWith('chromium', 'the signing keys in the console', () => {
       await page.open('#/signing-keys');
       await console.stopService();
       const notice = page.page.getByText(/Postern has not answered since/);
-      for (let tries = 0; tries < 50 && (await notice.count()) === 0; tries += 1)
+      const isSaid = async (said: number) => {
         await page.page.clock.runFor(5_000);
-      expect(await notice.count()).toBe(1);
+        return (await notice.count()) === said;
+      };
+      await until(() => isSaid(1));
       await console.startService();
-      for (let tries = 0; tries < 50 && (await notice.count()) > 0; tries += 1)
-        await page.page.clock.runFor(5_000);
-      expect(await notice.count()).toBe(0);
+      await until(() => isSaid(0));
     });
   });
 
