@@ -48,28 +48,38 @@ export class ApiKeys {
     return this.#keys.reload();
   }
 
-  view(): TemplateResult {
+  /** @param isDisabled whether the owner is disabled: the keys are refused meanwhile, and there is no new one */
+  view(isDisabled = false): TemplateResult {
     return html`<section>
       <div class="heading">
         <h2>API keys</h2>
         <div class="buttons">
-          <button type="button" @click=${() => this.#askToCreate()}>Create an API key</button>
+          ${
+            isDisabled
+              ? nothing
+              : html`<button type="button" @click=${() => this.#askToCreate()}>Create an API key</button>`
+          }
         </div>
       </div>
       <p class="detail">
         For programs that cannot log in. A key has at most the roles of its owner, and is shown once, when it
         is created.
+        ${isDisabled ? html`<strong>The owner is disabled, so all of them are refused now.</strong>` : nothing}
       </p>
       ${this.#keys.view((keys) =>
         keys.length === 0
           ? html`<p class="none">No API keys. Create one for a script or an integration.</p>`
-          : this.#table(keys),
+          : this.#table(keys, isDisabled),
       )}
     </section>`;
   }
 
-  #table(keys: readonly Wire<ApiKey>[]): TemplateResult {
+  #table(keys: readonly Wire<ApiKey>[], isDisabled: boolean): TemplateResult {
     const replaced = new Set(keys.map(({ rotatedFrom }) => rotatedFrom));
+    const row = (key: Wire<ApiKey>) => {
+      const isReplaced = replaced.has(key.id);
+      return this.#row(key, { isReplaced, canRotate: !isReplaced && !isDisabled });
+    };
     return html`<div class="scroll">
       <table>
         <thead>
@@ -85,13 +95,16 @@ export class ApiKeys {
           </tr>
         </thead>
         <tbody>
-          ${keys.map((key) => this.#row(key, replaced.has(key.id)))}
+          ${keys.map(row)}
         </tbody>
       </table>
     </div>`;
   }
 
-  #row(key: Wire<ApiKey>, isReplaced: boolean): TemplateResult {
+  #row(
+    key: Wire<ApiKey>,
+    { isReplaced, canRotate }: { readonly isReplaced: boolean; readonly canRotate: boolean },
+  ): TemplateResult {
     const { name = '', roles = [], audience = '', allowedNetworks = [], lastUsedFrom = '' } = key;
     return html`<tr>
       <td>
@@ -111,9 +124,8 @@ export class ApiKeys {
       </td>
       <td class="do">
         ${
-          isReplaced
-            ? nothing
-            : html`<button
+          canRotate
+            ? html`<button
                 type="button"
                 class="quiet"
                 aria-label=${`Rotate ${name}`}
@@ -121,6 +133,7 @@ export class ApiKeys {
               >
                 Rotate
               </button>`
+            : nothing
         }
         <button
           type="button"

@@ -1,4 +1,4 @@
-import type { ConsoleBrowser } from './console-browser.ts';
+import { type ConsoleBrowser, PASSWORD } from './console-browser.ts';
 
 /** The pages of the console by what they show, once `fillConsole` has run. */
 export interface ConsolePaths {
@@ -23,17 +23,17 @@ const SERVICES = ['billing-worker', 'mail-sender', 'search-indexer'];
 export async function fillConsole(console: ConsoleBrowser): Promise<ConsolePaths> {
   const ids: string[] = [];
   // All at once would wait for the one hashing thread of a test service.
-  for (const [name, roles] of PEOPLE)
-    ids.push((await console.addUser(`${name}@example.com`, [...roles])).id);
+  for (const [name, roles] of PEOPLE) ids.push((await console.addUser(`${name}@example.com`, [...roles])).id);
   const [ann = ''] = ids;
-  await console.service.tokenOf('ann.lee@example.com', console.password);
+  await console.service.tokenOf('ann.lee@example.com', PASSWORD);
   const wrong = { email: 'ann.lee@example.com', password: 'not her password' };
   await console.service.call('postern.v1.AuthService/Login', wrong);
   const accounts = await Promise.all(
     SERVICES.map((name) => console.call('AdminService/CreateServiceAccount', { name, roles: ['worker'] })),
   );
-  const clientId = String((accounts[0]?.['service_account'] as { client_id?: string } | undefined)?.client_id);
-  await console.call('AdminService/CreateApiKey', { user_id: ann, name: 'nightly report', roles: ['editor'] });
+  const clientId = String(accounts[0]?.['client_id']);
+  const key = { name: 'nightly report', roles: ['editor'] };
+  await console.call('AdminService/CreateApiKey', { user_id: ann, api_key: key });
   const user = `#/users/${ann}`;
   const serviceAccount = `#/service-accounts/${clientId}`;
   return {

@@ -30,16 +30,17 @@ export function accountPage({ segments }: Route): Page | null {
 }
 
 function sessionsView(sessions: OwnSessions | null): TemplateResult {
-  return html`<section aria-labelledby="sessions">
-    <h2 id="sessions">Sessions</h2>
-    ${sessions?.view() ?? nothing}
-    <p class="detail">
-      Log out everywhere when you have lost a device, or do not know a session: each device has to log in
-      again.
-    </p>
-    <div class="buttons">
-      <button type="button" class="danger" @click=${askToEndAll}>End all my sessions…</button>
+  return html`<section>
+    <div class="heading">
+      <h2>Sessions</h2>
+      <div class="buttons">
+        <button type="button" class="danger" @click=${askToEndAll}>End all my sessions</button>
+      </div>
     </div>
+    <p class="detail">
+      When you have lost a device, or do not know a session, end all of them: each device has to log in again.
+    </p>
+    ${sessions?.view() ?? nothing}
   </section>`;
 }
 

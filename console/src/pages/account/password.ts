@@ -21,8 +21,8 @@ export class PasswordForm {
 
   view(): TemplateResult {
     const type = this.#isShown ? 'text' : 'password';
-    return html`<section aria-labelledby="password">
-      <h2 id="password">Password</h2>
+    return html`<section>
+      <h2>Password</h2>
       <form class="card" @submit=${(event: SubmitEvent) => void this.#submit(event)}>
         <input type="text" autocomplete="username" .value=${this.#email() ?? ''} readonly hidden />
         <label
