@@ -69,7 +69,7 @@ export class ApiKeys {
 
   #table(keys: readonly Wire<ApiKey>[]): TemplateResult {
     const replaced = new Set(keys.map(({ rotatedFrom }) => rotatedFrom));
-    return html`<div class="scroll" tabindex="0" role="region" aria-label="API keys">
+    return html`<div class="scroll" tabindex="0" role="region" aria-label="Table of API keys">
       <table>
         <thead>
           <tr>
