@@ -50,14 +50,17 @@ export class Directory<Item> {
     const missing = [...new Set(ids)].filter(isId).sort();
     let [next] = missing;
     let token = next === undefined ? '' : this.#tokenBefore(next);
+    // Behind a known place it is most likely on the page that a list has shown.
+    let pageSize = token === '' ? MAX_PAGE : 0;
     while (next !== undefined) {
-      const { items, nextPageToken } = await this.page(token, MAX_PAGE);
+      const { items, nextPageToken } = await this.page(token, pageSize);
       for (const item of items) if (missing.includes(this.#idOf(item))) found.set(this.#idOf(item), item);
       const last = items.at(-1);
       if (last === undefined || nextPageToken === '') break;
       const passed = this.#idOf(last);
       next = missing.find((id) => id > passed);
       token = next === undefined ? '' : this.#tokenBefore(next);
+      pageSize = MAX_PAGE;
     }
     return found;
   }
