@@ -83,10 +83,13 @@ function openPage(): void {
   if (user === null) return;
   const route = currentRoute();
   const [path = sectionsOfUser()[0]?.path] = route.segments;
+  const section = sections.find((candidate) => candidate.path === path);
+  // Whoever may not see a page is told on My account why. The page opens as soon as the token has the role.
   page =
-    sectionsOfUser()
-      .find((section) => section.path === path)
-      ?.open(route) ?? notFound;
+    section && !sectionsOfUser().includes(section)
+      ? accountPage({ segments: ['account'], query: new URLSearchParams() })
+      : (section?.open(route) ?? null);
+  page ??= notFound;
   // A screen reader begins at the new page, and so does the keyboard.
   if (!isFirst) queueMicrotask(() => document.querySelector<HTMLElement>('h1')?.focus());
 }
@@ -113,11 +116,7 @@ function view(): TemplateResult {
 /** Why the service does not answer, while it does not. */
 function troubleView(): TemplateResult | null {
   const trouble = sessionTrouble();
-  return (
-    trouble &&
-    html`${errorView(trouble)}
-      <p role="status">Trying again every few seconds…</p>`
-  );
+  return trouble && html`${errorView(trouble, 'Trying again every few seconds…')}`;
 }
 
 function header(): TemplateResult {
@@ -128,7 +127,7 @@ function header(): TemplateResult {
   };
   return html`<a class="skip" href="#main" @click=${skip}>Skip to the content</a>
     <header>
-      <div class="bar">
+      <div class="topbar">
         <a class="brand" href="#/">${gate} Postern</a>
         <button
           type="button"

@@ -4,7 +4,7 @@ import { AuthServiceService } from '../generated/postern/v1/auth.ts';
 import { GrpcServer } from '../grpc/grpc-server.ts';
 import { HttpCalls } from '../http/http-calls.ts';
 import { HttpServer } from '../http/http-server.ts';
-import type { HttpContent } from '../http/published-documents.ts';
+import type { HttpContent, Pages } from '../http/published-documents.ts';
 import { RpcEndpoints } from '../http/rpc/rpc-endpoints.ts';
 import { networkMatcher } from '../net/cidr.ts';
 import type { ListenAddress } from '../net/listen-address.ts';
@@ -17,6 +17,7 @@ import type { MethodGuard } from '../rpc/method-guard.ts';
 import type { HealthGroup } from '../services/health-service.ts';
 import type { ListenerTls } from './listener-tls.ts';
 import { composeConsole } from './console.ts';
+import { ownHosts } from './http-hosts.ts';
 import type { composeOAuth } from './oauth.ts';
 
 const SHUTDOWN_GRACE_MS = 8_000;
@@ -27,6 +28,8 @@ export interface BoundListeners {
   readonly http: ListenAddress;
   /** Null where `grpc` serves AdminService. */
   readonly admin: ListenAddress | null;
+  /** Null where `http` serves the console, or nothing does. */
+  readonly console: ListenAddress | null;
 }
 
 /** What reflection leaves out where AdminService is not served, and on the listener that serves it alone with AuthService. */
@@ -42,9 +45,16 @@ interface ServedService {
   readonly addTo: (add: AddService) => void;
 }
 
+/** A listener of HTTP with the calls that it runs. */
+interface HttpListener {
+  readonly server: HttpServer;
+  readonly calls: HttpCalls;
+}
+
 /**
  * The listeners of the service: every RPC over gRPC, and over HTTP what the settings name. With POSTERN_ADMIN_LISTEN,
- * AdminService is served there alone, so that it need not be reachable from where tokens are verified.
+ * AdminService is served there alone, so that it need not be reachable from where tokens are verified. With
+ * POSTERN_CONSOLE_LISTEN, the console is served there alone, with the RPCs that its pages call.
  */
 export class Listeners {
   readonly #settings: Settings;
@@ -52,8 +62,9 @@ export class Listeners {
   readonly #grpc: GrpcServer;
   /** Null where `#grpc` serves AdminService. */
   readonly #admin: GrpcServer | null;
-  readonly #http: HttpServer;
-  readonly #httpCalls: HttpCalls;
+  readonly #http: HttpListener;
+  /** Null where `#http` serves the console, or nothing does. */
+  readonly #console: HttpListener | null;
 
   constructor(parts: {
     readonly settings: Settings;
@@ -71,8 +82,9 @@ export class Listeners {
     this.#settings = settings;
     this.#tls = tls;
     const isTrustedProxy = networkMatcher(settings.trustedProxies);
-    const httpRpcs = new RpcEndpoints(guard);
-    const consolePages = composeConsole({ settings, guard });
+    const httpRpcs = new RpcEndpoints(guard, ownHosts(settings, settings.httpListen, tls));
+    const consoleHosts = ownHosts(settings, settings.consoleListen ?? settings.httpListen, tls);
+    const consolePages = composeConsole({ settings, guard, hosts: consoleHosts });
     const services: ServedService[] = [];
     addRpcs((service, handlers) => {
       services.push({ service, addTo: (add) => add(service, handlers) });
@@ -115,24 +127,53 @@ export class Listeners {
           onConnectionRefused: (refused) => connectionLog.refused('admin', refused),
         })
       : null;
-    this.#httpCalls = new HttpCalls({
-      find: (path) => oauth.find(path) ?? consolePages?.find(path) ?? httpRpcs.find(path),
-      corsOrigins: settings.corsOrigins,
-      isTrustedProxy,
-      onFinish,
-      tracing,
+    const httpListener = (
+      name: 'http' | 'console',
+      address: ListenAddress,
+      content: HttpContent,
+      served: Pick<ConstructorParameters<typeof HttpCalls>[0], 'find' | 'corsOrigins'> & {
+        pages: Pages | null;
+      },
+    ): HttpListener => {
+      const { find, corsOrigins, pages } = served;
+      const calls = new HttpCalls({ find, corsOrigins, isTrustedProxy, onFinish, tracing });
+      const server = new HttpServer(content, tls.forListener(address), {
+        isTrustedProxy,
+        calls,
+        pages,
+        onConnectionRefused: (refused) => connectionLog.refused(name, refused),
+      });
+      return { server, calls };
+    };
+    const { consoleListen, httpListen, corsOrigins } = settings;
+    const consoleOnHttp = consoleListen === null ? consolePages : null;
+    this.#http = httpListener('http', httpListen, parts.content, {
+      find: (path) => oauth.find(path) ?? consoleOnHttp?.find(path) ?? httpRpcs.find(path),
+      corsOrigins,
+      pages: consoleOnHttp?.pages ?? null,
     });
-    this.#http = new HttpServer(parts.content, tls.forListener(settings.httpListen), {
-      isTrustedProxy,
-      calls: this.#httpCalls,
-      ...(consolePages && { documents: consolePages.documents }),
-      onConnectionRefused: (refused) => connectionLog.refused('http', refused),
-    });
+    this.#console = null;
+    if (consoleListen !== null && consolePages) {
+      const consoleRpcs = new RpcEndpoints(guard, consoleHosts);
+      for (const served of services.filter(isForAdmin)) served.addTo(consoleRpcs.add);
+      // Key set and metrics are on the HTTP listener.
+      const health = { ...parts.content, publication: null, metrics: null };
+      this.#console = httpListener('console', consoleListen, health, {
+        find: (path) => consolePages.find(path) ?? consoleRpcs.find(path),
+        corsOrigins: [],
+        pages: consolePages.pages,
+      });
+    }
   }
 
   /** What the metrics show of the listeners. */
-  get metrics(): Pick<ListenerMetrics, 'grpc' | 'admin' | 'http'> {
-    return { grpc: () => this.#grpc, admin: () => this.#admin, http: () => this.#http };
+  get metrics(): Pick<ListenerMetrics, 'grpc' | 'admin' | 'http' | 'console'> {
+    return {
+      grpc: () => this.#grpc,
+      admin: () => this.#admin,
+      http: () => this.#http.server,
+      console: () => this.#console?.server ?? null,
+    };
   }
 
   setServing(group: HealthGroup, serving: boolean): void {
@@ -142,9 +183,14 @@ export class Listeners {
 
   /** Binds the addresses, that of HTTP first and that of verifiers last. @param onBound called after each with what closes it */
   async listen(onBound: (close: () => Promise<void>) => void): Promise<BoundListeners> {
-    const { httpListen, adminListen, grpcListen, socketAccess } = this.#settings;
-    const http = await this.#http.listen(httpListen, socketAccess);
-    onBound(() => this.#http.stop());
+    const { httpListen, consoleListen, adminListen, grpcListen, socketAccess } = this.#settings;
+    const bindHttp = async ({ server }: HttpListener, address: ListenAddress) => {
+      const bound = await server.listen(address, socketAccess);
+      onBound(() => server.stop());
+      return bound;
+    };
+    const http = await bindHttp(this.#http, httpListen);
+    const ofConsole = consoleListen && this.#console ? await bindHttp(this.#console, consoleListen) : null;
     const bind = (server: GrpcServer, address: ListenAddress) =>
       server.listen(address, this.#tls.forListener(address), socketAccess);
     // Until all are bound there is nothing to drain.
@@ -154,7 +200,7 @@ export class Listeners {
       throw error;
     });
     onBound(() => this.#drain());
-    return { grpc, http, admin };
+    return { grpc, http, admin, console: ofConsole };
   }
 
   /** All at once: what one listener drains must not wait for another. */
@@ -163,8 +209,18 @@ export class Listeners {
       delayMs: this.#settings.shutdownDelaySeconds * 1000,
       graceMs: SHUTDOWN_GRACE_MS,
     };
-    await Promise.all([this.#grpc.stop(limits), this.#admin?.stop(limits), this.#httpCalls.drain(limits)]);
+    await Promise.all([
+      this.#grpc.stop(limits),
+      this.#admin?.stop(limits),
+      this.#http.calls.drain(limits),
+      this.#console?.calls.drain(limits),
+    ]);
   }
+}
+
+/** Every address that the service listens on. */
+export function listenAddresses({ grpcListen, httpListen, adminListen }: Settings): readonly ListenAddress[] {
+  return [grpcListen, httpListen, ...(adminListen === null ? [] : [adminListen])];
 }
 
 /** The services whose unary methods are served over HTTP as well. */

@@ -17,6 +17,8 @@ export interface Running {
   readonly http: ListenAddress;
   /** Null or absent where administrators have no listener of their own. */
   readonly admin?: ListenAddress | null;
+  /** Null or absent where the console has no listener of its own. */
+  readonly console?: ListenAddress | null;
   readonly tls: ServerTls | null;
   stop(): Promise<void>;
 }
@@ -66,9 +68,12 @@ export async function runUntilSignal<Started extends Running>(
       (started) => {
         logOutput.write(greet(started));
         const [grpc, http] = [formatListenAddress(started.grpc), formatListenAddress(started.http)];
-        const admin = started.admin ? { admin: formatListenAddress(started.admin) } : {};
+        const more = {
+          ...(started.admin && { admin: formatListenAddress(started.admin) }),
+          ...(started.console && { console: formatListenAddress(started.console) }),
+        };
         standardOutput.write(
-          `${JSON.stringify({ event: 'listening', grpc, http, ...admin, pid: process.pid })}\n`,
+          `${JSON.stringify({ event: 'listening', grpc, http, ...more, pid: process.pid })}\n`,
         );
       },
     );

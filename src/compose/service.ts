@@ -13,14 +13,16 @@ import { AUDIT_LIMIT_MS } from '../rpc/time-limits.ts';
 import { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
 import type { FinishedCall } from '../rpc/call-context.ts';
 import type { MethodGuard } from '../rpc/method-guard.ts';
+import { consoleUrl } from './console-url.ts';
 import { deduplicatedWarning } from './deduplicated-warning.ts';
 import { logKeyEvent, reportClock } from './report-events.ts';
 import { composeOAuth } from './oauth.ts';
 import { publicationOf } from '../http/oauth/metadata.ts';
 import { openListenerTls } from './listener-tls.ts';
-import { type BoundListeners, Listeners } from './listeners.ts';
+import { type BoundListeners, listenAddresses, Listeners } from './listeners.ts';
 import { openPolicy } from './policy.ts';
 import { posternVersion } from './runtime-versions.ts';
+import { isLocalAddress } from '../net/listen-address.ts';
 import { databaseFaults, trustFaults } from './unready-reasons.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from '../observability/metrics/service-metrics.ts';
@@ -64,6 +66,8 @@ export interface Service extends BoundListeners {
   readonly demoUser: DemoUser | null;
   /** Whether RPCs are served over HTTP as well. */
   readonly servesHttpRpcs: boolean;
+  /** Where a browser of this machine finds the console; null where it finds none. */
+  readonly consoleUrl: string | null;
   /** Rejects new calls, waits for running ones, closes everything. */
   stop(): Promise<void>;
 }
@@ -220,7 +224,12 @@ export async function startService(
     const connectionLog = new ConnectionLog(
       log,
       new AuditRateLimiter(connectionLineLimits, () => performance.now()),
-      settings.adminListen === null ? ['grpc', 'http'] : ['grpc', 'http', 'admin'],
+      [
+        'grpc',
+        'http',
+        ...(settings.adminListen === null ? [] : (['admin'] as const)),
+        ...(settings.consoleListen === null ? [] : (['console'] as const)),
+      ],
     );
     const broadcaster = new TrustBroadcaster(trust, tokens.policy);
     const addRpcs = composeRpcs({
@@ -309,9 +318,12 @@ export async function startService(
     const bound = await listeners.listen((close) => cleanups.push(close));
     // Last: its password is printed only once, and must not be lost in a start that fails.
     const isFirstStart = !settings.production && databaseMonitor.state === 'reachable';
-    const demoUser = isFirstStart ? await makeDemoUser({ database, hasher }) : null;
+    const isAdmin = listenAddresses(settings).every(isLocalAddress);
+    const demoUser = isFirstStart ? await makeDemoUser({ database, hasher, isAdmin }) : null;
     const servesHttpRpcs = settings.httpRpc !== 'off';
-    return { ...bound, tls: tls.server, demoUser, servesHttpRpcs, stop };
+    const console = settings.console ? consoleUrl(bound.http, { isSecured: tls.server !== null }) : null;
+    if (console !== null) log.info({ url: console }, 'console');
+    return { ...bound, tls: tls.server, demoUser, servesHttpRpcs, consoleUrl: console, stop };
   } catch (error) {
     await stop();
     throw error;

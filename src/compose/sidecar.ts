@@ -31,6 +31,7 @@ import { RpcEndpoints } from '../http/rpc/rpc-endpoints.ts';
 import { networkMatcher } from '../net/cidr.ts';
 import type { FinishedCall } from '../rpc/call-context.ts';
 import { deduplicatedWarning } from './deduplicated-warning.ts';
+import { ownHosts } from './http-hosts.ts';
 import { openListenerTls } from './listener-tls.ts';
 import { openPolicy } from './policy.ts';
 import type { Logger } from '../observability/log.ts';
@@ -167,7 +168,7 @@ export async function startSidecar(
     { verifyToken: (input) => verifyToken(verification, input) },
     isTrustedForwarderHere,
   );
-  const httpRpcs = new RpcEndpoints(null);
+  const httpRpcs = new RpcEndpoints(null, ownHosts(settings, settings.httpListen, tls));
   if (settings.httpRpc !== 'off') httpRpcs.add(verificationOnly, verifications);
   const isTrustedProxy = networkMatcher(settings.trustedProxies);
   const httpCalls = new HttpCalls({

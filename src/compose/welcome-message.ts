@@ -8,6 +8,8 @@ interface ListenerSecurity {
 
 /** Where the service listens. */
 interface Listeners {
+  /** Null where a browser finds no console. */
+  readonly consoleUrl: string | null;
   readonly grpc: ListenAddress;
   /** Null when no RPC is served over HTTP. */
   readonly http: ListenAddress | null;
@@ -15,11 +17,20 @@ interface Listeners {
   readonly tls: ListenerSecurity | null;
 }
 
+/** Where a stranger could guess at the password of an administrator, the demo user is none. */
+const ADMIN_ADVICE = [
+  '  It is no administrator, because Postern listens beyond this machine. To make one:',
+  '    npx postern user create --email ann@example.com --role admin',
+];
+
 /**
- * The message of the first start: the demo user, and commands that can be pasted into a shell. curl comes first, because
- * nothing has to be installed for it.
+ * The message of the first start: the console, the demo user, and commands that can be pasted into a shell. curl comes first,
+ * because nothing has to be installed for it.
  */
-export function welcomeMessage({ email, password }: DemoUser, { grpc, http, tls }: Listeners): string {
+export function welcomeMessage(
+  { email, password, isAdmin }: DemoUser,
+  { consoleUrl, grpc, http, tls }: Listeners,
+): string {
   const credentials = JSON.stringify({ email, password });
   const { socket, authority, target } = addressArguments(grpc);
   const secured = grpc.kind === 'unix' ? null : tls;
@@ -32,7 +43,9 @@ export function welcomeMessage({ email, password }: DemoUser, { grpc, http, tls 
   const login = curl ? curl('Login', `-d '${credentials}'`) : `${buf} -d '${credentials}' ${url}/Login`;
   const lines = [
     '',
-    `  A demo user was created. Its password is shown only now:  ${email}  ${password}`,
+    ...(consoleUrl === null ? [] : [`  Open the console in a browser:  ${consoleUrl}`, '']),
+    `  A demo user was created${isAdmin ? ', an administrator' : ''}. Its password is shown only now:  ${email}  ${password}`,
+    ...(isAdmin || consoleUrl === null ? [] : ADMIN_ADVICE),
     '',
     ...(tls && (secured || curl)
       ? [`  Replace ca.crt below with the CA certificate of this server's certificate.`, '']

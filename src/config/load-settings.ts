@@ -5,7 +5,6 @@ import { requireTrustedPath, UntrustedPath } from '../domain/trusted-path.ts';
 import { machineLimits, type MachineLimits } from './machine-limits.ts';
 import { describeSizes, sizesFor } from './sizing.ts';
 import {
-  listens,
   socketGroupFaults,
   warningsAboutDatabase,
   warningsAboutIssuer,
@@ -14,36 +13,34 @@ import {
   warningsAboutSockets,
   warningsAboutTls,
 } from './setting-warnings.ts';
-import {
-  brokenSettingRules,
-  type Environment,
-  type LegacyHs256,
-  type SettingsPurpose,
-  type SettingValues,
-} from './setting-rules.ts';
+import { brokenSettingRules } from './setting-rules.ts';
+import type { Environment, LegacyHs256, SettingsPurpose, SettingValues } from './setting-values.ts';
 import { InvalidSetting, withDatabaseUrlFaults } from './setting-parsers.ts';
-import { databaseFileFaults, readFault } from './database-file-faults.ts';
+import { certificateFileFaults } from './certificate-file-faults.ts';
+import { servesConsole } from './http-settings.ts';
+import { databaseFileFaults } from './database-file-faults.ts';
 import { withLibpqVariables } from '../net/database-url.ts';
 import type { ListenAddress } from '../net/listen-address.ts';
 import { groupId, type SocketAccess } from '../net/unix-socket.ts';
-import { certificateFaults } from '../net/tls/certificate-files.ts';
 import type { PasskeySettings } from '../domain/relying-party.ts';
 import { passkeySettingsOf } from './passkey-origins.ts';
 import type { Setting } from './setting-row.ts';
 import { settingRows } from './settings-table.ts';
 
-export type { Environment, SettingsPurpose } from './setting-rules.ts';
+export type { Environment, SettingsPurpose } from './setting-values.ts';
 
 type LegacyKey =
   'legacySecret' | 'legacyUntilMs' | 'legacySubjectClaims' | 'legacyIssuers' | 'legacyAudiences';
 
-type DerivedKey = 'socketMode' | 'socketGroup' | 'passkeyOrigins' | 'passkeyRpId';
+type DerivedKey = 'console' | 'socketMode' | 'socketGroup' | 'passkeyOrigins' | 'passkeyRpId';
 
 /** All settings, parsed and checked. */
 export interface Settings extends Omit<SettingValues, LegacyKey | DerivedKey> {
   /** Whether DATABASE_URL is set. */
   readonly production: boolean;
   readonly legacyHs256: LegacyHs256 | null;
+  /** Whether the console is served. */
+  readonly console: boolean;
   /** Where passkeys are used, or why nowhere. */
   readonly passkeys: PasskeySettings;
   /** Who may connect to the sockets of `unix:PATH` listeners. */
@@ -144,7 +141,16 @@ export function loadSettings(variables: Environment = process.env, options: Load
   };
   const passkeys = passkeySettingsOf({ issuer: values.issuer, passkeyOrigins, passkeyRpId });
   const sizing = describeSizes(values, machine, (size) => provided.has(size));
-  return Object.freeze({ ...rest, production, legacyHs256, passkeys, socketAccess, warnings, sizing });
+  return Object.freeze({
+    ...rest,
+    production,
+    legacyHs256,
+    console: purpose !== 'sidecar' && servesConsole(values, production),
+    passkeys,
+    socketAccess,
+    warnings,
+    sizing,
+  });
 }
 
 /** Who ran the command with sudo, as sudo says; null without it. */
@@ -297,43 +303,6 @@ function isServiceLink(name: string, text: string): boolean {
   if (/_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name))
     return true;
   return name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(text);
-}
-
-type PathKey = 'tlsCert' | 'tlsKey' | 'tlsClientCa' | 'upstreamCert' | 'upstreamKey' | 'upstreamCa';
-type EndpointFiles = Readonly<Record<'cert' | 'key' | 'ca', PathKey>>;
-
-const LISTENER_FILES: EndpointFiles = { cert: 'tlsCert', key: 'tlsKey', ca: 'tlsClientCa' };
-const UPSTREAM_FILES: EndpointFiles = { cert: 'upstreamCert', key: 'upstreamKey', ca: 'upstreamCa' };
-
-/** Only for the purposes that use the files: another command may run as a user who must not read the private key. */
-function certificateFileFaults(
-  values: SettingValues,
-  faulty: ReadonlySet<Key>,
-  purpose: SettingsPurpose,
-  readFile: ReadFile,
-): string[] {
-  if (!listens(purpose)) return [];
-  const endpoints = purpose === 'sidecar' ? [LISTENER_FILES, UPSTREAM_FILES] : [LISTENER_FILES];
-  return endpoints.flatMap(({ cert, key, ca }) => {
-    const faults: string[] = [];
-    const textIn = (setting: PathKey) => {
-      const path = values[setting];
-      if (path === null || faulty.has(setting) || isSystemCa(setting, path)) return null;
-      try {
-        return readFile(path);
-      } catch (error) {
-        faults.push(`${settingRows[setting].name} ${readFault(error)}`);
-        return null;
-      }
-    };
-    const files = { cert: textIn(cert), key: textIn(key), ca: textIn(ca) };
-    const names = { cert: settingRows[cert].name, key: settingRows[key].name, ca: settingRows[ca].name };
-    return [...faults, ...certificateFaults(files, names)];
-  });
-}
-
-function isSystemCa(setting: PathKey, path: string): boolean {
-  return setting === 'upstreamCa' && path === 'system';
 }
 
 function warningsAbout(environment: Environment): string[] {

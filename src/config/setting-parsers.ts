@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+
 import { readClientName } from '../net/certificate-identity.ts';
 import { databaseUrlParameters, DatabaseUrlFault, parseDatabaseUrl } from '../net/database-url.ts';
 import { nearestName } from '../domain/did-you-mean.ts';
@@ -124,6 +126,20 @@ export const origins: SettingParser<readonly string[]> = (text) =>
           'without a path, without a wildcard, and with a port only if it is not the default one',
       );
     return origin;
+  });
+
+/** Names as browsers send them in `host`, where every name is in lower case and in its ASCII form. */
+export const hostNames: SettingParser<readonly string[]> = (text) =>
+  text.split(',').map((part) => {
+    const name = part.trim().toLowerCase();
+    if (name.length > 253 || !/^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/.test(name))
+      throw new InvalidSetting(
+        'must be host names separated by commas, such as auth.internal,postern: without a scheme, a port and a wildcard, ' +
+          'and international names in their xn-- form',
+      );
+    if (isIP(name) !== 0)
+      throw new InvalidSetting('has an IP address, which is accepted in any case; remove it');
+    return name;
   });
 
 /** The client id of a service account, as `postern service create` prints it. */

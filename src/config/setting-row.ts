@@ -1,7 +1,7 @@
 import type { ListenAddress } from '../net/listen-address.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { Sizes } from './sizing.ts';
-import type { SettingsPurpose } from './setting-rules.ts';
+import type { SettingsPurpose } from './setting-values.ts';
 import * as value from './setting-parsers.ts';
 import type { SettingParser } from './setting-parsers.ts';
 

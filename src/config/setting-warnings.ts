@@ -3,7 +3,7 @@ import { groupId } from '../net/unix-socket.ts';
 import type { MachineLimits } from './machine-limits.ts';
 import { neededBytes, sizesFor, sizeText } from './sizing.ts';
 import { settingRows } from './settings-table.ts';
-import type { Environment, LegacyHs256, SettingsPurpose, SettingValues } from './setting-rules.ts';
+import type { Environment, LegacyHs256, SettingsPurpose, SettingValues } from './setting-values.ts';
 
 /** What is set is used, even if it does not fit. */
 export function warningsAboutMemory(
@@ -41,12 +41,12 @@ export function listens(purpose: SettingsPurpose): boolean {
 }
 
 export function warningsAboutSockets(values: SettingValues, purpose: SettingsPurpose): string[] {
-  const { grpcListen, httpListen, adminListen, socketMode, socketGroup } = values;
-  const isUsed = [grpcListen, httpListen, adminListen].some((address) => address?.kind === 'unix');
+  const { grpcListen, httpListen, adminListen, consoleListen, socketMode, socketGroup } = values;
+  const isUsed = [grpcListen, httpListen, adminListen, consoleListen].some(
+    (address) => address?.kind === 'unix',
+  );
   if (isUsed || !listens(purpose) || (socketMode === null && socketGroup === null)) return [];
-  return [
-    'POSTERN_SOCKET_MODE and POSTERN_SOCKET_GROUP have no effect, because neither POSTERN_GRPC_LISTEN nor POSTERN_HTTP_LISTEN is unix:PATH',
-  ];
+  return ['POSTERN_SOCKET_MODE and POSTERN_SOCKET_GROUP have no effect, because no listener is unix:PATH'];
 }
 
 export function warningsAboutTls({ tlsCert, issuer }: SettingValues, purpose: SettingsPurpose): string[] {

@@ -1,6 +1,7 @@
 import { identities, listener, optional, secret, type Setting, setting } from './setting-row.ts';
+import { httpSettingRows } from './http-settings.ts';
 import { passkeySettingRows } from './passkey-settings.ts';
-import type { SettingValues } from './setting-rules.ts';
+import type { SettingValues } from './setting-values.ts';
 import * as value from './setting-parsers.ts';
 import { tokenSettingRows } from './token-settings.ts';
 
@@ -135,53 +136,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     displayedDefault: '`on`; in production and in a sidecar `off`',
     fallback: ({ production, purpose }) => !production && purpose !== 'sidecar',
   },
-  httpRpc: {
-    ...setting(
-      'POSTERN_HTTP_RPC',
-      'admin',
-      'Which RPCs the HTTP listener serves as well, [as Connect and gRPC-Web](http.md): `off`, `auth` (AuthService) or ' +
-        '`admin` (AuthService and, without `POSTERN_ADMIN_LISTEN`, AdminService). A sidecar serves VerifyToken alone.',
-      value.oneOf('off', 'auth', 'admin'),
-    ),
-    displayedDefault: '`admin`; in production and in a sidecar `off`',
-    fallback: ({ production, purpose }) => (production || purpose === 'sidecar' ? 'off' : 'admin'),
-  },
-  corsOrigins: {
-    ...setting(
-      'POSTERN_CORS_ORIGINS',
-      '',
-      'The origins of web pages that may call RPCs over HTTP (`https://app.example.com`), separated by commas.',
-      value.origins,
-    ),
-    displayedDefault: 'none',
-    fallback: () => [],
-  },
-  oauth: {
-    ...setting(
-      'POSTERN_OAUTH',
-      'on',
-      'Whether the [OAuth endpoints](oauth.md) are served over HTTP: `/oauth/token`, `/oauth/introspect`, `/oauth/revoke`.',
-      value.toggle,
-    ),
-    displayedDefault: '`on`; in production and in a sidecar `off`',
-    fallback: ({ production, purpose }) => !production && purpose !== 'sidecar',
-  },
-  passwordDoor: setting(
-    'POSTERN_PASSWORD_DOOR',
-    'off',
-    'Whether `/login`, `/token` and the password grant are served, for [clients of a tutorial](oauth.md#the-paths-of-a-tutorial).',
-    value.toggle,
-  ),
-  console: {
-    ...setting(
-      'POSTERN_CONSOLE',
-      'on',
-      'Whether the [console](console.md), the web pages for administrators, is served at `/console/`. It needs `POSTERN_HTTP_RPC=admin`.',
-      value.toggle,
-    ),
-    displayedDefault: '`on`; in production `off`',
-    fallback: ({ production, purpose }) => !production && purpose === 'serve',
-  },
+  ...httpSettingRows,
   clientId: optional(
     'POSTERN_CLIENT_ID',
     'The service account with which a sidecar calls WatchTrust: the client id that `postern service create` printed.',

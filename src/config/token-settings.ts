@@ -1,5 +1,5 @@
 import { optional, secret, type Setting, setting } from './setting-row.ts';
-import type { SettingValues } from './setting-rules.ts';
+import type { SettingValues } from './setting-values.ts';
 import * as value from './setting-parsers.ts';
 
 /** Settings of tokens, sessions and keys. */

@@ -22,8 +22,9 @@ export function isListedOrigin(allowed: ReadonlySet<string>, origin: string | un
 }
 
 /**
- * The headers of a response to a call. Credentials are never allowed, because Postern has no cookies. An origin that is not
- * listed gets none of these headers, so its browser shows the response to nobody.
+ * The headers of a response to a call. Credentials are never allowed: RPCs read no cookie, and the routes of the console,
+ * which do, are for its own pages. An origin that is not listed gets none of these headers, so its browser shows the response
+ * to nobody.
  */
 export function responseHeaders(
   allowed: ReadonlySet<string>,

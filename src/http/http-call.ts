@@ -23,6 +23,8 @@ export interface Endpoint {
   readonly path: string;
   /** After this time the call must have been answered, the reading of its body included. */
   readonly deadlineMs: number;
+  /** Whether pages of POSTERN_CORS_ORIGINS must not call it. */
+  readonly isSameOriginOnly?: boolean;
   /** Must not throw: it maps what its work throws to an answer, in the form of its protocol. */
   answer(call: HttpCall): CallAnswer | Promise<CallAnswer>;
 }

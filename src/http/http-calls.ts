@@ -47,7 +47,8 @@ export class HttpCalls {
 
   serve(endpoint: Endpoint, request: IncomingMessage, response: ServerResponse): void {
     const { origin } = request.headers;
-    if (isListedOrigin(this.#corsOrigins, origin) && isPreflight(request)) {
+    const hasCors = this.#corsOrigins.size > 0 && endpoint.isSameOriginOnly !== true;
+    if (hasCors && isListedOrigin(this.#corsOrigins, origin) && isPreflight(request)) {
       response.writeHead(204, preflightHeaders(origin)).end();
       request.resume();
       return;
@@ -63,14 +64,19 @@ export class HttpCalls {
     });
     const send = (answer: CallAnswer) => {
       trace?.end(answer.code, call);
-      this.#send(answer, call, response);
+      this.#send(answer, call, response, hasCors);
     };
     const answer = trace ? trace.run(() => endpoint.answer(call)) : endpoint.answer(call);
     if (answer instanceof Promise) void answer.then(send);
     else send(answer);
   }
 
-  #send({ status, headers, body, code }: CallAnswer, call: HttpCall, response: ServerResponse): void {
+  #send(
+    { status, headers, body, code }: CallAnswer,
+    call: HttpCall,
+    response: ServerResponse,
+    hasCors: boolean,
+  ): void {
     if (call.isFinished) return;
     response.writeHead(status, {
       'content-type': 'text/plain; charset=utf-8',
@@ -78,7 +84,7 @@ export class HttpCalls {
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
       'x-request-id': call.requestId,
-      ...(this.#corsOrigins.size > 0 && responseHeaders(this.#corsOrigins, call.request.headers.origin)),
+      ...(hasCors && responseHeaders(this.#corsOrigins, call.request.headers.origin)),
       // A client that keeps its connection would call this process again.
       ...(this.#stopping && { connection: 'close' }),
       ...headers,

@@ -19,7 +19,7 @@ import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../net/tls/server-tls.ts';
 import { type Answer, methodNotAllowed, text } from './answer.ts';
 import { respondToClientError } from './client-error-response.ts';
 import type { HttpCalls } from './http-calls.ts';
-import { type Document, type HttpContent, publishedDocuments } from './published-documents.ts';
+import { type Document, type HttpContent, type Pages, publishedDocuments } from './published-documents.ts';
 
 const MAX_CONNECTIONS = 1_000;
 /** Connections that wait in the kernel for accept (Node's default is 511). Beyond that a client has to retry after a second. */
@@ -55,8 +55,7 @@ export class HttpServer {
       readonly onConnectionRefused?: ReportRefusedConnection;
       /** Absent where nothing is served but documents. */
       readonly calls?: HttpCalls | null;
-      /** Beside those of `content`, by their paths. */
-      readonly documents?: ReadonlyMap<string, Document>;
+      readonly pages?: Pages | null;
     } = {},
   ) {
     const {
@@ -64,8 +63,9 @@ export class HttpServer {
       isTrustedProxy = noTrustedProxies,
       onConnectionRefused,
       calls = null,
+      pages = null,
     } = options;
-    const documents = new Map([...publishedDocuments(content), ...(options.documents ?? [])]);
+    const documents = publishedDocuments(content);
     this.#calls = calls;
     // A connection whose last request was answered can be closed for a new one.
     this.#slots = new ConnectionSlots(
@@ -75,7 +75,7 @@ export class HttpServer {
     );
     const serve = (request: IncomingMessage, response: ServerResponse) => {
       watchRequest(this.#slots, request, response);
-      respond(request, response, documents, calls);
+      respond(request, response, { documents, pages, calls });
     };
     this.#server = tls === null ? createServer(PARSER_LIMITS, serve) : secureServer(tls, serve);
     this.#server.setTimeout(SILENCE_LIMIT_MS);
@@ -197,12 +197,14 @@ function secureServer(tls: ServerTls, serve: Parameters<typeof createServer>[1])
   return server;
 }
 
-function respond(
-  request: IncomingMessage,
-  response: ServerResponse,
-  documents: ReadonlyMap<string, Document>,
-  calls: HttpCalls | null,
-): void {
+interface Served {
+  readonly documents: ReadonlyMap<string, Document>;
+  readonly pages: Pages | null;
+  readonly calls: HttpCalls | null;
+}
+
+function respond(request: IncomingMessage, response: ServerResponse, served: Served): void {
+  const { calls } = served;
   // A proxy may send the whole URL, which a server must take (RFC 9112 section 3.2.2).
   const path = (request.url ?? '').replace(/^https?:\/\/[^/?#]*/i, '').split('?', 1)[0] ?? '';
   const endpoint = calls?.find(path);
@@ -210,7 +212,7 @@ function respond(
     calls.serve(endpoint, request, response);
     return;
   }
-  const { status, headers, body } = documentAt(path, request, documents);
+  const { status, headers, body } = documentAt(path, request, served);
   response.writeHead(status, {
     'content-type': 'text/plain; charset=utf-8',
     'x-content-type-options': 'nosniff',
@@ -222,13 +224,14 @@ function respond(
   request.resume();
 }
 
-function documentAt(
-  path: string,
-  request: IncomingMessage,
-  documents: ReadonlyMap<string, Document>,
-): Answer {
+function documentAt(path: string, request: IncomingMessage, { documents, pages }: Served): Answer {
+  const page = pages?.find(path);
+  if (page) return page(request);
   const document = documents.get(path);
-  if (!document) return text(404, `nothing is served here; try ${[...documents.keys()].join(', ')}\n`);
+  if (!document) {
+    const paths = [...documents.keys(), ...(pages ? [pages.path] : [])];
+    return text(404, `nothing is served here; try ${paths.join(', ')}\n`);
+  }
   if (request.method !== 'GET' && request.method !== 'HEAD') return methodNotAllowed(['GET', 'HEAD']);
   return document(request);
 }

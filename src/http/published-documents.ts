@@ -10,8 +10,8 @@ export interface HttpContent {
   readonly publication: Publication | null;
   /** The reasons why this process should not receive calls; empty when it is ready. */
   unreadyReasons(): readonly string[];
-  /** The metrics in the text format of Prometheus. */
-  metrics(): string;
+  /** The metrics in the text format of Prometheus; null on a listener that does not serve them. */
+  readonly metrics: (() => string) | null;
 }
 
 /** The public keys of the issuer, for verifiers. */
@@ -27,9 +27,17 @@ export interface Publication {
 /** What is served at a path from memory, for GET and HEAD. */
 export type Document = (request: IncomingMessage) => Answer;
 
+/** Web pages that are served from memory. */
+export interface Pages {
+  /** Where they begin, such as `/console/`. */
+  readonly path: string;
+  /** What is at a path, for every method; undefined where the path is not below theirs. */
+  find(path: string): Document | undefined;
+}
+
 /** The documents by their paths. */
 export function publishedDocuments(content: HttpContent): ReadonlyMap<string, Document> {
-  const { publication } = content;
+  const { publication, metrics } = content;
   return new Map<string, Document>([
     ...(publication
       ? ([
@@ -45,7 +53,7 @@ export function publishedDocuments(content: HttpContent): ReadonlyMap<string, Do
       : []),
     ['/livez', () => text(200, 'ok\n')],
     ['/readyz', () => readiness(content)],
-    ['/metrics', () => metrics(content)],
+    ...(metrics ? [['/metrics', () => exposition(metrics())] satisfies [string, Document]] : []),
   ]);
 }
 
@@ -93,7 +101,7 @@ const COMPRESSION_SUFFIXES = ['-gzip', '-br', '-zstd', '-deflate', '--gzip', '--
  * Whether an If-None-Match header matches the ETag, by weak comparison (RFC 9110 section 13.1.2): a proxy that compresses
  * weakens the tag (nginx), or appends the name of the coding.
  */
-function matchesEtag(ifNoneMatch: string | undefined, etag: string): boolean {
+export function matchesEtag(ifNoneMatch: string | undefined, etag: string): boolean {
   const accepted = new Set([
     '*',
     etag,
@@ -111,7 +119,6 @@ function readiness(content: HttpContent): Answer {
     : text(503, reasons.map((reason) => `${reason}\n`).join(''));
 }
 
-function metrics(content: HttpContent): Answer {
-  const headers = { 'content-type': EXPOSITION_TYPE, 'cache-control': 'no-store' };
-  return { status: 200, headers, body: content.metrics() };
+function exposition(body: string): Answer {
+  return { status: 200, headers: { 'content-type': EXPOSITION_TYPE, 'cache-control': 'no-store' }, body };
 }

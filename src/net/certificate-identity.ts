@@ -25,17 +25,23 @@ export function readClientName(text: string): string | null {
 }
 
 /**
- * The URIs and DNS names of a certificate, from its subjectAltName in Node's format: `DNS:a.example, URI:spiffe://b`.
- * Node quotes a name that contains a comma or a quote, so that one name cannot pass for two (CVE-2021-44532). Such names,
- * and all others that `readClientName` refuses, are skipped.
+ * The URIs and DNS names of a certificate, from its subjectAltName. Names that `readClientName` refuses are skipped.
  */
 export function clientNamesOf(subjectAltName: string): string[] {
-  const entries = subjectAltName.matchAll(/(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",]*)(?=, |$)/g);
-  return [...entries].flatMap(([, kind, text = '']) => {
+  return alternativeNamesOf(subjectAltName).flatMap(([kind, text]) => {
     if (kind !== 'URI' && kind !== 'DNS') return [];
     const name = readClientName(text);
     return name !== null && name.includes(':') === (kind === 'URI') ? [name] : [];
   });
+}
+
+/**
+ * The entries of a subjectAltName in Node's format, `DNS:a.example, URI:spiffe://b`, as pairs of kind and name. Node quotes a
+ * name that contains a comma or a quote, so that one name cannot pass for two (CVE-2021-44532); its quotes stay.
+ */
+export function alternativeNamesOf(subjectAltName: string): (readonly [kind: string, name: string])[] {
+  const entries = subjectAltName.matchAll(/(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",]*)(?=, |$)/g);
+  return [...entries].map(([, kind = '', name = '']) => [kind, name] as const);
 }
 
 /** How many names of a certificate a message repeats. */

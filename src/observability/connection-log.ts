@@ -6,7 +6,7 @@ import {
   type RefusedConnection,
 } from '../net/refused-connection.ts';
 
-export type ListenerName = 'grpc' | 'http' | 'admin';
+export type ListenerName = 'grpc' | 'http' | 'admin' | 'console';
 
 /** The part of pino's logger that this file uses. */
 interface Log {
@@ -35,6 +35,7 @@ export class ConnectionLog {
     grpc: new Map(),
     http: new Map(),
     admin: new Map(),
+    console: new Map(),
   };
 
   /** @param listeners those that this process has */

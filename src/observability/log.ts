@@ -1,6 +1,6 @@
 import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino';
 
-import type { LogLevel } from '../config/setting-rules.ts';
+import type { LogLevel } from '../config/setting-values.ts';
 import { LineOutput } from './line-output.ts';
 
 export type { Logger } from 'pino';

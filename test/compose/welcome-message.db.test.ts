@@ -5,12 +5,16 @@ import { join } from 'node:path';
 
 import { expect, test } from '@jest/globals';
 
+import { consoleUrl as consoleUrlOf } from '../../src/compose/console-url.ts';
+import { parseListenAddress } from '../../src/net/listen-address.ts';
 import { welcomeMessage } from '../../src/compose/welcome-message.ts';
 import { endEveryPostern, startPostern } from '../support/run-postern.ts';
 
-const demo = { email: 'demo@example.com', password: 'a-password' };
+const demo = { email: 'demo@example.com', password: 'a-password', isAdmin: false };
+const consoleUrl = 'http://localhost:8080/console/';
 const linesFor = (path: string) =>
   welcomeMessage(demo, {
+    consoleUrl: null,
     grpc: { kind: 'unix', path },
     http: null,
     tls: { requiresClientCertificate: true },
@@ -21,6 +25,7 @@ const login = `-d '{"email":"demo@example.com","password":"a-password"}'`;
 
 test('the welcome message for a port', () => {
   const text = welcomeMessage(demo, {
+    consoleUrl: null,
     grpc: { kind: 'tcp', host: '::1', port: 50051 },
     http: { kind: 'tcp', host: '::1', port: 8080 },
     tls: null,
@@ -33,8 +38,51 @@ test('the welcome message for a port', () => {
   expect(text).toContain(`grpcurl -plaintext ${login} [::1]:50051 postern.v1.AuthService/Login\n`);
 });
 
+test('C72 the welcome message begins with the console, and says whose user is an administrator', () => {
+  const listeners = {
+    consoleUrl,
+    grpc: { kind: 'unix', path: '/run/grpc.sock' },
+    http: null,
+    tls: null,
+  } as const;
+  const shown = (isAdmin: boolean) =>
+    welcomeMessage({ ...demo, isAdmin }, listeners)
+      .split('\n')
+      .slice(1, 6)
+      .map((line) => line.trim());
+  expect(shown(true)).toEqual([
+    `Open the console in a browser:  ${consoleUrl}`,
+    '',
+    'A demo user was created, an administrator. Its password is shown only now:  demo@example.com  a-password',
+    '',
+    'Log in:',
+  ]);
+  expect(shown(false).slice(2)).toEqual([
+    'A demo user was created. Its password is shown only now:  demo@example.com  a-password',
+    'It is no administrator, because Postern listens beyond this machine. To make one:',
+    'npx postern user create --email ann@example.com --role admin',
+  ]);
+});
+
+test.each<[string, boolean, string | null]>([
+  ['127.0.0.1:8080', false, 'http://localhost:8080/console/'],
+  ['[::1]:8080', false, 'http://localhost:8080/console/'],
+  ['0.0.0.0:8080', false, 'http://localhost:8080/console/'],
+  ['LocalHost:80', true, 'https://localhost:80/console/'],
+  ['127.0.0.2:8080', false, 'http://127.0.0.2:8080/console/'],
+  ['auth.example.com:8443', true, 'https://auth.example.com:8443/console/'],
+  ['[2001:db8::1]:8443', true, 'https://[2001:db8::1]:8443/console/'],
+  // Browsers keep no session there.
+  ['192.0.2.1:8080', false, null],
+  ['unix:/run/http.sock', true, null],
+])('C72 the URL of the console on %s', (address, isSecured, url) => {
+  const listener = parseListenAddress(address);
+  expect(listener && consoleUrlOf(listener, { isSecured })).toBe(url);
+});
+
 test('N09 the welcome message for a port with TLS names the certificate for each tool', () => {
   const text = welcomeMessage(demo, {
+    consoleUrl: null,
     grpc: { kind: 'tcp', host: '127.0.0.1', port: 50051 },
     http: { kind: 'tcp', host: '127.0.0.1', port: 8080 },
     tls: { requiresClientCertificate: true },
@@ -90,7 +138,45 @@ test('the commands in the welcome message for a socket work when they are pasted
       const output = execFileSync('sh', ['-c', `${token}\n${verification}`], { encoding: 'utf8' });
       expect(JSON.parse(output)).toMatchObject({ issuer: 'http://127.0.0.1:8080', audience: ['postern'] });
     }
+    // C72: the console is there, and the demo user may use it.
+    const [, url = ''] = /browser: {2}(\S+)/.exec(service.output.stderr) ?? [];
+    expect(url).toMatch(/^http:\/\/localhost:\d+\/console\/$/);
+    expect(await (await fetch(url)).text()).toContain('<title>Postern</title>');
+    const list = `${token}\ncurl -s -H 'content-type: application/json' -H "authorization: Bearer $TOKEN" -d '{}' ${new URL('/postern.v1.AdminService/ListUsers', url).href}`;
+    const output = execFileSync('sh', ['-c', list], { encoding: 'utf8' });
+    expect(JSON.parse(output)).toMatchObject({ users: [{ email: 'demo@example.com', roles: ['admin'] }] });
     expect(service.output.stderr).toContain('jwks_uri of the discovery document leads nowhere');
+  } finally {
+    await endEveryPostern();
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('C73 beyond this machine the demo user is no administrator, and does not become one by a later start', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-demo-'));
+  const environment = { POSTERN_DATA_DIR: join(folder, 'data'), POSTERN_HTTP_LISTEN: '127.0.0.1:0' };
+  const start = (grpcListen: string) =>
+    startPostern(['serve'], {
+      environment: { ...environment, POSTERN_GRPC_LISTEN: grpcListen, POSTERN_INSECURE: 'on' },
+    });
+  const rolesOfUsers = async () => {
+    const { stdout } = await startPostern(['user', 'list', '--json'], { environment }).end;
+    return (JSON.parse(stdout) as { roles: string[] }[]).map(({ roles }) => roles);
+  };
+  try {
+    const first = start('0.0.0.0:0');
+    await first.listening;
+    expect(first.output.stderr).toMatch(/A demo user was created\. .*\n +It is no administrator/);
+    expect(await rolesOfUsers()).toEqual([[]]);
+    first.kill('SIGTERM');
+    await first.end;
+    const second = start('127.0.0.1:0');
+    await second.listening;
+    expect(second.output.stderr).not.toContain('demo user');
+    expect(second.output.stderr).toMatch(
+      /"url":"http:\/\/localhost:\d+\/console\/".*"console"|"console".*"url"/,
+    );
+    expect(await rolesOfUsers()).toEqual([[]]);
   } finally {
     await endEveryPostern();
     rmSync(folder, { recursive: true });

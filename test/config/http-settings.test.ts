@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 
 import { loadSettings, SettingsError } from '../../src/config/load-settings.ts';
 
@@ -76,4 +76,65 @@ test('port 0 without an issuer is warned of', () => {
   expect(warned({ POSTERN_HTTP_LISTEN: '127.0.0.1:0' })).toHaveLength(1);
   expect(warned({ POSTERN_HTTP_LISTEN: '127.0.0.1:0', POSTERN_ISSUER: 'http://a.example' })).toEqual([]);
   expect(warned({})).toEqual([]);
+});
+
+describe('the console', () => {
+  const consoleIn = (environment: Record<string, string>) => loadSettings(environment).console;
+  const withMore = (more: Record<string, string>) => ({ ...production, ...more });
+
+  test('C01 is on in the first look, wherever AdminService is served over HTTP, and in production only on demand', () => {
+    expect(consoleIn({})).toBe(true);
+    expect(consoleIn({ POSTERN_CONSOLE: 'off' })).toBe(false);
+    expect(consoleIn({ POSTERN_HTTP_RPC: 'auth' })).toBe(false);
+    expect(consoleIn({ POSTERN_ADMIN_LISTEN: '127.0.0.1:50052' })).toBe(false);
+    const own = { POSTERN_CONSOLE_LISTEN: '127.0.0.1:9000' };
+    expect(consoleIn({ POSTERN_HTTP_RPC: 'off', ...own })).toBe(true);
+    expect(consoleIn(production)).toBe(false);
+    expect(consoleIn(withMore({ POSTERN_HTTP_RPC: 'admin' }))).toBe(false);
+    expect(consoleIn(withMore({ POSTERN_HTTP_RPC: 'admin', POSTERN_CONSOLE: 'on' }))).toBe(true);
+    expect(consoleIn(withMore({ POSTERN_CONSOLE: 'on', ...own }))).toBe(true);
+    expect(loadSettings({ POSTERN_CONSOLE: 'on' }, { for: 'sidecar' }).console).toBe(false);
+  });
+
+  test('C01 what it lacks is said when it is asked for', () => {
+    const lacking = [expect.stringMatching(/^POSTERN_CONSOLE=on needs AdminService over HTTP; set/)];
+    expect(faultsOf(withMore({ POSTERN_CONSOLE: 'on' }))).toEqual(lacking);
+    expect(faultsOf(withMore({ POSTERN_CONSOLE: 'on', POSTERN_HTTP_RPC: 'auth' }))).toEqual(lacking);
+    const besideAdmin = { POSTERN_HTTP_RPC: 'admin', POSTERN_ADMIN_LISTEN: '127.0.0.1:50052' };
+    expect(faultsOf(withMore({ POSTERN_CONSOLE: 'on', ...besideAdmin }))).toEqual(lacking);
+    expect(faultsOf({ POSTERN_CONSOLE: 'on', POSTERN_HTTP_RPC: 'off' })).toEqual(lacking);
+  });
+
+  test('C02 a listener of its own needs the console, an address of its own, and TLS beyond this machine', () => {
+    const needsConsole = [expect.stringMatching(/^POSTERN_CONSOLE_LISTEN needs POSTERN_CONSOLE=on/)];
+    expect(faultsOf(withMore({ POSTERN_CONSOLE_LISTEN: '127.0.0.1:9000' }))).toEqual(needsConsole);
+    expect(faultsOf({ POSTERN_CONSOLE: 'off', POSTERN_CONSOLE_LISTEN: '127.0.0.1:9000' })).toEqual(
+      needsConsole,
+    );
+    const sameAddress = [expect.stringMatching(/^POSTERN_CONSOLE_LISTEN is the same address as another/)];
+    for (const address of ['127.0.0.1:50051', '127.0.0.1:8080', '127.0.0.1:50052'])
+      expect(faultsOf({ POSTERN_ADMIN_LISTEN: '127.0.0.1:50052', POSTERN_CONSOLE_LISTEN: address })).toEqual(
+        sameAddress,
+      );
+    const plaintext = [expect.stringMatching(/^POSTERN_CONSOLE_LISTEN would accept plaintext/)];
+    expect(faultsOf({ POSTERN_CONSOLE_LISTEN: '0.0.0.0:9000' })).toEqual(plaintext);
+    expect(faultsOf({ POSTERN_CONSOLE_LISTEN: '0.0.0.0:9000', POSTERN_INSECURE: 'true' })).toEqual([]);
+    expect(faultsOf({ POSTERN_CONSOLE_LISTEN: 'unix:/tmp/console.sock' })).toEqual([]);
+  });
+});
+
+test('C03 host names are listed without scheme, port and wildcard', () => {
+  expect(loadSettings({}).httpHosts).toEqual([]);
+  expect(loadSettings({ POSTERN_HTTP_HOSTS: 'Auth.internal, postern_1,localhost' }).httpHosts).toEqual([
+    'auth.internal',
+    'postern_1',
+    'localhost',
+  ]);
+  for (const text of ['https://a.example', 'a.example:443', '*.example', 'a.example,', 'é.example', 'a..b'])
+    expect(faultsOf({ POSTERN_HTTP_HOSTS: text })).toEqual([
+      expect.stringContaining('POSTERN_HTTP_HOSTS must be host names separated by commas'),
+    ]);
+  expect(faultsOf({ POSTERN_HTTP_HOSTS: '192.0.2.1' })).toEqual([
+    'POSTERN_HTTP_HOSTS has an IP address, which is accepted in any case; remove it',
+  ]);
 });

@@ -62,7 +62,7 @@ async function until(holds: () => boolean | Promise<boolean>, what: string): Pro
   }
 }
 
-const demoLine = /A demo user was created\..*: {2}(\S+) {2}(\S+)\n/;
+const demoLine = /A demo user was created.*: {2}(\S+) {2}(\S+)\n/;
 
 async function loginAsDemo(service: RunningPostern, password: string): Promise<grpc.status> {
   const client = new grpc.Client((await service.listening).grpc, grpc.credentials.createInsecure());

@@ -6,7 +6,7 @@ import pino from 'pino';
 
 import { startService } from '../../src/compose/service.ts';
 import { loadSettings } from '../../src/config/load-settings.ts';
-import { formatListenAddress } from '../../src/net/listen-address.ts';
+import { formatListenAddress, type ListenAddress } from '../../src/net/listen-address.ts';
 import { ErrorInfo } from '../../src/generated/google/rpc/error_details.ts';
 import { Status } from '../../src/generated/google/rpc/status.ts';
 import { logOptions } from '../../src/observability/log.ts';
@@ -55,6 +55,8 @@ export interface TestService {
   readonly httpUrl: string;
   /** Null without POSTERN_ADMIN_LISTEN. */
   readonly adminAddress: string | null;
+  /** Null without POSTERN_CONSOLE_LISTEN. */
+  readonly consoleUrl: string | null;
   readonly logLines: string[];
   /** Null in plaintext. */
   readonly tls: ServerTls | null;
@@ -100,6 +102,8 @@ export async function startTestService(
   const service = await startService(settings, log, onFatal, () => 0);
   const grpcAddress = formatListenAddress(service.grpc);
   const client = new grpc.Client(grpcAddress, credentials);
+  const urlOf = (address: ListenAddress) =>
+    `${service.tls ? 'https' : 'http'}://${formatListenAddress(address)}`;
 
   const call: TestService['call'] = (method, request, metadata = {}, options = {}) => {
     const headers = new grpc.Metadata();
@@ -110,7 +114,8 @@ export async function startTestService(
     database,
     grpcAddress,
     adminAddress: service.admin && formatListenAddress(service.admin),
-    httpUrl: `${service.tls ? 'https' : 'http'}://${formatListenAddress(service.http)}`,
+    httpUrl: urlOf(service.http),
+    consoleUrl: service.console && urlOf(service.console),
     logLines,
     tls: service.tls,
     call,

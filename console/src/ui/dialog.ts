@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
+import { keyed } from 'lit-html/directives/keyed.js';
 import { ref } from 'lit-html/directives/ref.js';
 
 import { update } from '../update.ts';
@@ -16,8 +17,12 @@ let open: Dialog | null = null;
 /** A question that a call needs an answer to, over whatever dialog began the call. */
 let over: { readonly dialog: Dialog; readonly answer: (isYes: boolean) => void } | null = null;
 
-/** Opens a dialog. Escape and `close` end it. */
+/** Where the keyboard was before the dialogs. */
+let opener: HTMLElement | null = null;
+
+/** Opens a dialog in place of the open one. Escape and `close` end it. */
 export function openDialog(dialog: Dialog): void {
+  rememberOpener();
   open = dialog;
   update();
 }
@@ -25,6 +30,20 @@ export function openDialog(dialog: Dialog): void {
 export function closeDialog(): void {
   open = null;
   update();
+  queueMicrotask(returnFocus);
+}
+
+function rememberOpener(): void {
+  const { activeElement } = document;
+  if (activeElement instanceof HTMLElement) opener ??= activeElement;
+}
+
+/** Puts the keyboard back where it was, or at the heading if that is gone. Runs after the page was rendered. */
+function returnFocus(): void {
+  if (opener === null || open !== null || over !== null) return;
+  opener.focus();
+  opener = null;
+  if (document.activeElement === document.body) document.querySelector<HTMLElement>('h1')?.focus();
 }
 
 /** Opens a dialog over the page and over its dialog. @returns what `answer` is called with; false when it is closed otherwise */
@@ -37,8 +56,10 @@ export function askOver(
       if (over?.answer === answer) over = null;
       resolve(isYes);
       update();
+      queueMicrotask(returnFocus);
     };
     over?.answer(false);
+    rememberOpener();
     over = { dialog: { title, view: () => view(answer) }, answer };
     update();
   });
@@ -47,7 +68,8 @@ export function askOver(
 /** Closes whatever is open, because another page is shown. */
 export function closeDialogs(): void {
   over?.answer(false);
-  closeDialog();
+  open = null;
+  opener = null;
 }
 
 /** lit-html calls it before the element is on the page. */
@@ -66,10 +88,14 @@ function modal(dialog: Dialog, titleId: string, close: () => void): TemplateResu
   const stay = (event: Event) => {
     if (dialog.staysOpen === true) event.preventDefault();
   };
-  return html`<dialog ${ref(show)} aria-labelledby=${titleId} @close=${close} @cancel=${stay}>
-    <h2 id=${titleId}>${dialog.title}</h2>
-    ${dialog.view(close)}
-  </dialog>`;
+  // An element of its own for each dialog, so that the keyboard enters one that takes the place of another.
+  return html`${keyed(
+    dialog,
+    html`<dialog ${ref(show)} aria-labelledby=${titleId} @close=${close} @cancel=${stay}>
+      <h2 id=${titleId}>${dialog.title}</h2>
+      ${dialog.view(close)}
+    </dialog>`,
+  )}`;
 }
 
 /** What is asked before a change that cannot be taken back. */
@@ -96,10 +122,11 @@ export function confirm({ title, text, verb, name, work, whenDone }: Question): 
     event.preventDefault();
     if (!isConfirmed()) return;
     if (!(await action.run(work))) return;
-    closeDialog();
+    // The work may have opened another one, such as a secret that is shown once.
+    if (open === question) closeDialog();
     whenDone?.();
   };
-  openDialog({
+  const question: Dialog = {
     title,
     view: (close) =>
       html`<form method="dialog" @submit=${submit}>
@@ -126,5 +153,6 @@ export function confirm({ title, text, verb, name, work, whenDone }: Question): 
           <button type="button" @click=${close}>Cancel</button>
         </div>
       </form>`,
-  });
+  };
+  openDialog(question);
 }

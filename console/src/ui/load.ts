@@ -59,13 +59,14 @@ export class Load<T> {
   }
 }
 
-/** An error with its reason and its request id. */
-export function errorView(error: unknown): TemplateResult {
+/** An error with its reason and its request id. @param advice what happens next, or what to do */
+export function errorView(error: unknown, advice = ''): TemplateResult {
   if (!(error instanceof Refusal))
     return html`<div class="error" role="alert"><p>The console has a fault: ${String(error)}</p></div>`;
   const { message, reason, requestId } = error;
   return html`<div class="error" role="alert">
-    <p>${message.charAt(0).toUpperCase() + message.slice(1)}</p>
+    <p>${sentence(message)}</p>
+    ${advice === '' ? nothing : html`<p>${advice}</p>`}
     ${
       reason === '' && requestId === ''
         ? nothing
@@ -75,4 +76,9 @@ export function errorView(error: unknown): TemplateResult {
           </p>`
     }
   </div>`;
+}
+
+/** Begins with a capital, unless the first word is a name such as `postern.v1.LoginRequest` or `POSTERN_CONSOLE`. */
+function sentence(message: string): string {
+  return /^[a-z]+[ ,']/.test(message) ? message.charAt(0).toUpperCase() + message.slice(1) : message;
 }

@@ -8,8 +8,13 @@ export const serve: CommandDefinition = (command) => {
       import('../../compose/service.ts'),
       import('../../compose/welcome-message.ts'),
     ]);
-    await runUntilSignal('serve', startService, ({ demoUser, grpc, http, tls, servesHttpRpcs }) =>
-      demoUser ? welcomeMessage(demoUser, { grpc, http: servesHttpRpcs ? http : null, tls }) : '',
+    await runUntilSignal(
+      'serve',
+      startService,
+      ({ demoUser, consoleUrl, grpc, http, tls, servesHttpRpcs }) =>
+        demoUser
+          ? welcomeMessage(demoUser, { consoleUrl, grpc, http: servesHttpRpcs ? http : null, tls })
+          : '',
     );
   });
 };

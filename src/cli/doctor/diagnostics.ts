@@ -14,6 +14,7 @@ import { openTracing } from '../../observability/tracing/open-tracing.ts';
 import { apiKeyFindings } from './api-key-findings.ts';
 import { certificateFindings } from './certificate-findings.ts';
 import { clockFinding } from './clock-finding.ts';
+import { administratorFindings, consoleFindings } from './console-findings.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { faultOf, type Finding, settingsFaults } from './finding.ts';
 import { policyFindings, tokenFileFindings } from './file-findings.ts';
@@ -50,6 +51,7 @@ export async function runDiagnostics(): Promise<Finding[]> {
     ...settings.warnings.map((message): Finding => ({ check: 'settings', verdict: 'warning', message })),
     { check: 'settings', verdict: 'ok', message: `served over HTTP: ${servedOverHttp(settings).join(', ')}` },
     passkeyFinding(settings),
+    ...consoleFindings(settings),
     ...legacyFindings(settings, Date.now()),
     runtimeFinding(),
     { check: 'runtime', verdict: 'ok', message: settings.sizing },
@@ -158,6 +160,7 @@ async function schemaAndKeyFindings(database: Database, settings: Settings): Pro
       ...(await keyFindings(database, settings, LIMIT_MS)),
       ...(await serviceKeyFindings(database, settings, LIMIT_MS)),
       ...(await apiKeyFindings(database, settings, LIMIT_MS)),
+      ...(await administratorFindings(database, settings, LIMIT_MS)),
       ...(await secondFactorFindings(database, settings, LIMIT_MS)),
       ...(await issuerFindings(database, settings, LIMIT_MS)),
       ...(await tokenRoomFindings(database, settings, LIMIT_MS)),

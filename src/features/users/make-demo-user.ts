@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
+import { ADMIN_ROLE } from '../../domain/caller.ts';
 import { budgetOf, ownOrigin } from '../../domain/operation-call.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { PasswordHasher } from '../../passwords/password-hasher.ts';
@@ -12,25 +13,33 @@ const BUDGET_MS = 5_000;
 export interface DemoUser {
   readonly email: string;
   readonly password: string;
+  readonly isAdmin: boolean;
 }
 
-/** Creates a first user with a random password, for a quick start; returns null when the database has users already. */
+/**
+ * Creates a first user with a random password, for a quick start; returns null when the database has users already, so that
+ * no user of an earlier release becomes an administrator.
+ *
+ * @param parts.isAdmin only where every listener is reachable from this machine alone
+ */
 export async function makeDemoUser({
   database,
   hasher,
+  isAdmin,
 }: {
   readonly database: Database;
   readonly hasher: PasswordHasher;
+  readonly isAdmin: boolean;
 }): Promise<DemoUser | null> {
   const budget = budgetOf(BUDGET_MS, Date.now());
   if ((await database.run(budget, (db) => countUsers(db))) > 0) return null;
-  const demo = { email: 'demo@example.com', password: randomBytes(15).toString('base64url') };
+  const credentials = { email: 'demo@example.com', password: randomBytes(15).toString('base64url') };
   try {
     const passwords = { hasher, policy: { minLength: 12 } };
     const actor = { type: 'operator', id: null } as const;
     await createUser(
       { database, passwords },
-      { ...demo, roles: [], actor },
+      { ...credentials, roles: isAdmin ? [ADMIN_ROLE] : [], actor },
       { ...budget, origin: ownOrigin },
     );
   } catch (error) {
@@ -38,5 +47,5 @@ export async function makeDemoUser({
     if (error instanceof Rejected && error.rejection.kind === 'email-taken') return null;
     throw error;
   }
-  return demo;
+  return { ...credentials, isAdmin };
 }

@@ -1,8 +1,11 @@
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { gzipSync } from 'node:zlib';
 
-import { type Answer, text } from '../answer.ts';
-import type { Document } from '../published-documents.ts';
+import { type Answer, methodNotAllowed, text } from '../answer.ts';
+import type { HostCheck } from '../host-check.ts';
+import { matchesEtag, type Pages } from '../published-documents.ts';
 
 /** What `npm run build` makes of `console/`, seen from the source, from its compiled modules, and from the bundle. */
 const FOLDER = new URL(
@@ -30,38 +33,104 @@ const CONTENT_SECURITY_POLICY = [
   "require-trusted-types-for 'script'",
   'trusted-types lit-html',
 ].join('; ');
-const HEADERS = {
+/**
+ * What every answer below `/console` has. HSTS is left to the proxy or the operator: it would hold for the whole host, and on
+ * `localhost` for the programs of all ports.
+ */
+export const CONSOLE_HEADERS = {
   'content-security-policy': CONTENT_SECURITY_POLICY,
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
   'referrer-policy': 'no-referrer',
   'permissions-policy': 'publickey-credentials-get=(self), publickey-credentials-create=(self)',
-  vary: 'accept-encoding',
 };
 
+const PAGE = 'index.html';
+const PATH = '/console/';
+
 /**
- * The files of the console by their paths, held in memory. All but the page itself have a hash of their content in their
- * name, so browsers keep them.
+ * The files of the console, held in memory. All but the page itself have a hash of their content in their name, so browsers
+ * keep them.
+ *
+ * @throws Error when the console was not built
  */
-export function consoleDocuments(folder: URL = FOLDER): ReadonlyMap<string, Document> {
-  const documents = new Map<string, Document>();
-  for (const name of readdirSync(folder)) {
-    const type = TYPES[name.slice(name.lastIndexOf('.') + 1)];
-    if (type === undefined) continue;
-    const isPage = name === 'index.html';
-    const body = readFileSync(new URL(name, folder));
-    const compressed = gzipSync(body, { level: 9 });
-    const headers = {
-      ...HEADERS,
-      'content-type': type,
-      'cache-control': isPage ? 'no-cache' : 'public, max-age=31536000, immutable',
-    };
-    documents.set(`/console/${isPage ? '' : name}`, (request): Answer =>
-      /\bgzip\b/.test(request.headers['accept-encoding'] ?? '')
-        ? { status: 200, headers: { ...headers, 'content-encoding': 'gzip' }, body: compressed }
-        : { status: 200, headers, body },
-    );
+export function consolePages(hosts: HostCheck, folder: URL = FOLDER): Pages {
+  const files = readFiles(folder);
+  const answerAt = (path: string, request: IncomingMessage): Answer => {
+    const fault = hosts(request);
+    if (fault) return text(fault.status, `${fault.description}\n`);
+    if (request.method !== 'GET' && request.method !== 'HEAD') return methodNotAllowed(['GET', 'HEAD']);
+    // Relative, because a proxy may serve Postern below a path of its own.
+    if (path === '/console') return { ...text(308, ''), headers: { location: 'console/' } };
+    const file = files.get(path.slice(PATH.length) || PAGE);
+    return file
+      ? answerWith(file, request)
+      : text(404, `nothing is served here; the console is at ${PATH}\n`);
+  };
+  return {
+    path: PATH,
+    find(path) {
+      if (path !== '/console' && !path.startsWith(PATH)) return undefined;
+      return (request) => {
+        const answer = answerAt(path, request);
+        return { ...answer, headers: { ...CONSOLE_HEADERS, ...answer.headers } };
+      };
+    },
+  };
+}
+
+interface File {
+  readonly type: string;
+  readonly cacheControl: string;
+  readonly etag: string;
+  readonly plain: Buffer;
+  readonly compressed: Buffer;
+}
+
+function readFiles(folder: URL): ReadonlyMap<string, File> {
+  const files = new Map<string, File>();
+  try {
+    for (const name of readdirSync(folder)) {
+      const type = TYPES[name.slice(name.lastIndexOf('.') + 1)];
+      if (type === undefined) continue;
+      const plain = readFileSync(new URL(name, folder));
+      files.set(name, {
+        type,
+        cacheControl: name === PAGE ? 'no-cache' : 'public, max-age=31536000, immutable',
+        etag: `"${createHash('sha256').update(plain).digest('base64url')}"`,
+        plain,
+        compressed: gzipSync(plain, { level: 9 }),
+      });
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  documents.set('/console', () => ({ ...text(308, ''), headers: { location: '/console/' } }));
-  return documents;
+  if (!files.has(PAGE))
+    throw new Error('the files of the console are missing; run npm run build, or set POSTERN_CONSOLE=off');
+  return files;
+}
+
+function answerWith(file: File, { headers: sent }: IncomingMessage): Answer {
+  const headers = {
+    'content-type': file.type,
+    'cache-control': file.cacheControl,
+    // Weak, because it stands for both codings.
+    etag: `W/${file.etag}`,
+    vary: 'accept-encoding',
+  };
+  if (matchesEtag(sent['if-none-match'], file.etag)) return { status: 304, headers, body: '' };
+  return acceptsGzip(sent['accept-encoding'])
+    ? { status: 200, headers: { ...headers, 'content-encoding': 'gzip' }, body: file.compressed }
+    : { status: 200, headers, body: file.plain };
+}
+
+/** Whether a client takes gzip (RFC 9110 section 12.5.3); a weight of 0 refuses it. */
+function acceptsGzip(acceptEncoding: string | string[] | undefined): boolean {
+  const codings = String(acceptEncoding ?? '').split(',');
+  return codings.some((coding) => {
+    const [name = '', ...parameters] = coding.split(';').map((part) => part.trim());
+    return (
+      name.toLowerCase() === 'gzip' && !parameters.some((parameter) => /^q=0(?:\.0*)?$/i.test(parameter))
+    );
+  });
 }

@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http';
  * Whether a request comes from a page of this very origin. The cookie attribute `SameSite` is no such check: a page of
  * another port of the same host is the same site. Browsers without `sec-fetch-site` still send `origin` with a POST.
  *
- * @param origins the origins under which the console is reached through a proxy, as browsers write them
+ * @param origins those under which the console is reached through a proxy that changes `host`, as browsers write them
  */
 export function isSameOrigin(headers: IncomingHttpHeaders, origins: ReadonlySet<string>): boolean {
   const site = headers['sec-fetch-site'];

@@ -3,7 +3,6 @@ import {
   ChangePasswordRequest,
   LoginRequest,
   LoginWithPasskeyRequest,
-  type RevokeTokenRequest,
   TokenSet,
 } from '../../generated/postern/v1/auth.ts';
 import { Rejected } from '../../domain/rejection.ts';
@@ -13,16 +12,25 @@ import { MAX_MESSAGE_BYTES } from '../../rpc/size-limits.ts';
 import { Code } from '../../rpc/status-code.ts';
 import { STANDARD_DEADLINE_MS } from '../../rpc/time-limits.ts';
 import { parseStrictJson } from '../../tokens/verify/strict-json.ts';
+import type { Answer } from '../answer.ts';
+import type { HostCheck } from '../host-check.ts';
 import type { CallAnswer, Endpoint, HttpCall } from '../http-call.ts';
 import { plainCall } from '../guarded-call.ts';
 import { connectError } from '../rpc/connect-protocol.ts';
 import type { JsonCodec } from '../rpc/json-codec.ts';
 import { errorOf } from '../rpc/rpc-endpoint.ts';
 import { invalidRequest } from '../rpc/rpc-protocol.ts';
+import { CONSOLE_HEADERS } from './console-files.ts';
 import { isSameOrigin } from './same-origin.ts';
 import { NO_SESSION_COOKIE, refreshTokenOf, sessionCookie } from './session-cookie.ts';
 
 const { login, loginWithPasskey, changePassword, refreshToken, revokeToken } = AuthServiceService;
+
+/** Where the console is. */
+interface OwnAddresses {
+  readonly origins: ReadonlySet<string>;
+  readonly hosts: HostCheck;
+}
 
 /** What a route answers: the members of the JSON, and the new value of the cookie; null leaves the cookie as it is. */
 interface SessionAnswer {
@@ -30,8 +38,15 @@ interface SessionAnswer {
   readonly cookie: string | null;
 }
 
-/** What one of the routes does with the body of a request. @throws Rejected */
-type SessionWork = (body: Buffer, call: HttpCall) => Promise<SessionAnswer>;
+const NO_SESSION: SessionAnswer = { json: '{}', cookie: null };
+
+/** One of the routes. */
+interface SessionRoute {
+  /** The path of the RPC under which a request is counted and logged, until the route knows better. */
+  readonly path: string;
+  /** @throws Rejected */
+  readonly run: (body: Buffer, call: HttpCall) => Promise<SessionAnswer>;
+}
 
 /**
  * The session of a page of the console, by path. Only these routes read or set the cookie. A refresh token never reaches
@@ -40,11 +55,9 @@ type SessionWork = (body: Buffer, call: HttpCall) => Promise<SessionAnswer>;
 export function sessionEndpoints(
   handlers: ServiceHandlers<typeof AuthServiceService>,
   guard: MethodGuard,
-  {
-    origins,
-    loadCodec,
-  }: { readonly origins: ReadonlySet<string>; readonly loadCodec: () => Promise<JsonCodec> },
+  options: OwnAddresses & { readonly loadCodec: () => Promise<JsonCodec> },
 ): ReadonlyMap<string, Endpoint> {
+  const { origins, hosts, loadCodec } = options;
   const run = {
     login: plainCall(login.path, guard, handlers.login),
     loginWithPasskey: plainCall(loginWithPasskey.path, guard, handlers.loginWithPasskey),
@@ -59,50 +72,38 @@ export function sessionEndpoints(
       cookie: sessionCookie(tokens.refreshToken, tokens.refreshExpiresIn),
     };
   };
-  const works: readonly [string, SessionWork][] = [
-    [
-      '/console/session',
-      async (body, call) => {
-        const codec = await loadCodec();
-        const request = <T>(path: string, decode: (bytes: Buffer) => T) =>
-          codec.method(path).requestFromJson(body, decode) as T;
-        const members = membersOf(body);
-        if (members.has('newPassword') || members.has('new_password')) {
-          const change = request(changePassword.path, (bytes) => ChangePasswordRequest.decode(bytes));
-          return opened(await run.changePassword(change, call));
-        }
-        if (members.has('credentialJson') || members.has('credential_json')) {
-          const answer = request(loginWithPasskey.path, (bytes) => LoginWithPasskeyRequest.decode(bytes));
-          return opened(await run.loginWithPasskey(answer, call));
-        }
-        return opened(
-          await run.login(
-            request(login.path, (bytes) => LoginRequest.decode(bytes)),
-            call,
-          ),
-        );
-      },
-    ],
-    [
-      '/console/session/refresh',
-      async (_body, call) => {
-        const token = refreshTokenOf(call.request.headers.cookie);
-        if (token === null)
-          throw new Rejected({ kind: 'refresh-refused', reason: 'REFRESH_TOKEN_INVALID', cause: 'unknown' });
-        return opened(await run.refresh({ refreshToken: token }, call));
-      },
-    ],
-    [
-      '/console/session/end',
-      async (_body, call) => {
-        const token = refreshTokenOf(call.request.headers.cookie);
-        const request: RevokeTokenRequest = { token: token ?? '', allSessions: false };
-        if (token !== null) await run.revoke(request, call);
-        return { json: '{}', cookie: NO_SESSION_COOKIE };
-      },
-    ],
+  const open = async (body: Buffer, call: HttpCall) => {
+    const codec = await loadCodec();
+    const request = <T>(path: string, decode: (bytes: Buffer) => T) =>
+      codec.method(path).requestFromJson(body, decode) as T;
+    const members = membersOf(body);
+    if (members.has('newPassword') || members.has('new_password')) {
+      const change = request(changePassword.path, (bytes) => ChangePasswordRequest.decode(bytes));
+      return opened(await run.changePassword(change, call));
+    }
+    if (members.has('credentialJson') || members.has('credential_json')) {
+      const answer = request(loginWithPasskey.path, (bytes) => LoginWithPasskeyRequest.decode(bytes));
+      return opened(await run.loginWithPasskey(answer, call));
+    }
+    const credentials = request(login.path, (bytes) => LoginRequest.decode(bytes));
+    return opened(await run.login(credentials, call));
+  };
+  const refresh = async (_body: Buffer, call: HttpCall) => {
+    const token = refreshTokenOf(call.request.headers.cookie);
+    // A first visit is no refusal, which a browser would report as an error.
+    return token === null ? NO_SESSION : opened(await run.refresh({ refreshToken: token }, call));
+  };
+  const end = async (_body: Buffer, call: HttpCall) => {
+    const token = refreshTokenOf(call.request.headers.cookie);
+    if (token !== null) await run.revoke({ token, allSessions: false }, call);
+    return { json: '{}', cookie: NO_SESSION_COOKIE };
+  };
+  const routes: readonly [string, SessionRoute][] = [
+    ['/console/session', { path: login.path, run: open }],
+    ['/console/session/refresh', { path: refreshToken.path, run: refresh }],
+    ['/console/session/end', { path: revokeToken.path, run: end }],
   ];
-  return new Map(works.map(([path, work]) => [path, new SessionEndpoint(origins, work)]));
+  return new Map(routes.map(([path, route]) => [path, new SessionEndpoint(route, { origins, hosts })]));
 }
 
 /** The members of a JSON object; empty for anything else, which the codec refuses. */
@@ -111,44 +112,68 @@ function membersOf(body: Buffer): ReadonlySet<string> {
 }
 
 class SessionEndpoint implements Endpoint {
-  readonly path = login.path;
+  readonly path: string;
   readonly deadlineMs = STANDARD_DEADLINE_MS;
-  readonly #origins: ReadonlySet<string>;
-  readonly #work: SessionWork;
+  readonly isSameOriginOnly = true;
+  readonly #route: SessionRoute;
+  readonly #own: OwnAddresses;
 
-  constructor(origins: ReadonlySet<string>, work: SessionWork) {
-    this.#origins = origins;
-    this.#work = work;
+  constructor(route: SessionRoute, own: OwnAddresses) {
+    this.path = route.path;
+    this.#route = route;
+    this.#own = own;
   }
 
   async answer(call: HttpCall): Promise<CallAnswer> {
     try {
-      const refusal = refusalOf(call, this.#origins);
+      const refusal = refusalOf(call, this.#own);
       if (refusal) {
         const error = errorOf(refusal.error, call);
-        return { ...connectError(error, refusal.httpStatus), code: error.code };
+        const answer = connectError(error, refusal.httpStatus);
+        return { ...answer, headers: headersOf(answer.headers, refusal.headers), code: error.code };
       }
       const body = await call.readBody(MAX_MESSAGE_BYTES);
-      const { json, cookie } = await call.beforeDeadline(this.#work(body, call));
-      const headers = {
-        'content-type': 'application/json',
-        ...(cookie !== null && { 'set-cookie': cookie }),
-      };
+      const { json, cookie } = await call.beforeDeadline(this.#route.run(body, call));
+      const headers = headersOf({ 'content-type': 'application/json' }, withCookie(cookie));
       return { status: 200, headers, body: json, code: Code.OK };
     } catch (error) {
       const refused = errorOf(error, call);
-      return { ...connectError(refused), code: refused.code };
+      const answer = connectError(refused);
+      const headers = headersOf(answer.headers, withCookie(isEndOfSession(error) ? NO_SESSION_COOKIE : null));
+      return { ...answer, headers, code: refused.code };
     }
   }
 }
 
+type Headers = NonNullable<Answer['headers']>;
+
+function headersOf(own: Headers = {}, more: Headers = {}): Headers {
+  return { ...CONSOLE_HEADERS, ...own, ...more };
+}
+
+function withCookie(cookie: string | null): Headers {
+  return cookie === null ? {} : { 'set-cookie': cookie };
+}
+
+/** Whether the token in the cookie will never be accepted again. */
+function isEndOfSession(error: unknown): boolean {
+  return error instanceof Rejected && error.rejection.kind === 'refresh-refused';
+}
+
 /** Why a request is not one of a page of the console, or null. */
 function refusalOf(
-  { request: { method, headers } }: HttpCall,
-  origins: ReadonlySet<string>,
-): { httpStatus: number; error: Rejected } | null {
+  { request }: HttpCall,
+  { origins, hosts }: OwnAddresses,
+): { httpStatus: number; error: Rejected; headers?: Headers } | null {
+  const { method, headers } = request;
+  const fault = hosts(request);
+  if (fault) return { httpStatus: fault.status, error: invalidRequest('host', fault.description) };
   if (method !== 'POST')
-    return { httpStatus: 405, error: invalidRequest('', 'this route is called with POST') };
+    return {
+      httpStatus: 405,
+      error: invalidRequest('', 'this route is called with POST'),
+      headers: { allow: 'POST' },
+    };
   if (!isSameOrigin(headers, origins))
     return {
       httpStatus: 403,

@@ -5,8 +5,10 @@ import { guardMethod, type MethodGuard } from '../../rpc/method-guard.ts';
 import { ruleOf } from '../../rpc/method-table.ts';
 import { UNREADABLE_REQUEST } from '../../rpc/rejection-status.ts';
 import { withStrictDecoding } from '../../rpc/strict-decoding.ts';
+import type { HostCheck } from '../host-check.ts';
 import type { Endpoint } from '../http-call.ts';
 import type { JsonCodec } from './json-codec.ts';
+import { OwnHostEndpoint } from './own-host-endpoint.ts';
 import { RpcEndpoint, UnservedEndpoint } from './rpc-endpoint.ts';
 
 /** The part of a generated method that is needed here. */
@@ -24,15 +26,21 @@ const RPC_PATH = /^\/[\w.]+\.v\d+\.\w+\/\w+$/;
 export class RpcEndpoints {
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #guard: MethodGuard | null;
-  readonly #unknown = new UnservedEndpoint(
-    'unknown',
-    404,
-    'this process serves no such method over HTTP; see POSTERN_HTTP_RPC',
-  );
+  readonly #hosts: HostCheck;
+  readonly #unknown: Endpoint;
 
   /** @param guard null where all methods are public and none is audited */
-  constructor(guard: MethodGuard | null) {
+  constructor(guard: MethodGuard | null, hosts: HostCheck) {
     this.#guard = guard;
+    this.#hosts = hosts;
+    this.#unknown = new OwnHostEndpoint(
+      new UnservedEndpoint(
+        'unknown',
+        404,
+        'this process serves no such method over HTTP; see POSTERN_HTTP_RPC',
+      ),
+      hosts,
+    );
   }
 
   readonly add: AddService = (service, handlers) => {
@@ -44,7 +52,7 @@ export class RpcEndpoints {
         method.requestStream || method.responseStream
           ? new UnservedEndpoint(method.path, 501, 'streams are served over gRPC only')
           : this.#unary(method, handler as UnaryHandler<unknown, unknown>);
-      this.#endpoints.set(method.path, endpoint);
+      this.#endpoints.set(method.path, new OwnHostEndpoint(endpoint, this.#hosts));
     }
   };
 

@@ -2,6 +2,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 
 import { errorText } from '../../domain/error-text.ts';
+import { alternativeNamesOf } from '../certificate-identity.ts';
 
 /** The files of one TLS endpoint, as PEM text; null when absent. */
 export interface CertificateFiles<Content = string> {
@@ -54,6 +55,14 @@ export function parseCertificates(pem: string): X509Certificate[] {
   } catch {
     throw new Error('holds a certificate that cannot be parsed; replace the file');
   }
+}
+
+/** The DNS names of the first certificate in a file, in lower case; a wildcard begins with `*.`. */
+export function dnsNamesOf(pem: string): string[] {
+  const [certificate] = parseCertificates(pem);
+  return alternativeNamesOf(certificate?.subjectAltName ?? '').flatMap(([kind, name]) =>
+    kind === 'DNS' && /^(?:\*\.)?[\w.-]+$/.test(name) ? [name.toLowerCase()] : [],
+  );
 }
 
 /** Single pass in linear time: a BEGIN without an END stops the search. */

@@ -5,7 +5,7 @@ import type { SecureContextOptions } from 'node:tls';
 import { decodeText } from '../../domain/decode-text.ts';
 import { errorText } from '../../domain/error-text.ts';
 import { UntrustedPath, requireTrustedPath } from '../../domain/trusted-path.ts';
-import { certificateFaults, type CertificateFiles, type FileNames } from './certificate-files.ts';
+import { certificateFaults, type CertificateFiles, dnsNamesOf, type FileNames } from './certificate-files.ts';
 import { chainExpiryMs, rootsWith } from './chain-expiry.ts';
 import { ExpiryWarning } from './expiry-warning.ts';
 
@@ -44,6 +44,7 @@ export class ServerTls {
   readonly #listeners = new Set<(context: SecureContextOptions) => void>();
   readonly #timer: NodeJS.Timeout;
   #files: CertificateFiles;
+  #dnsNames: readonly string[] | null = null;
   #reportedFaults: string | null = null;
   readonly #expiryWarning: ExpiryWarning;
   #checking: Promise<void> = Promise.resolve();
@@ -85,6 +86,11 @@ export class ServerTls {
   /** When the chain that peers use stops being valid, Unix time in ms. */
   get expiresAtMs(): number {
     return expiryOf(this.#files);
+  }
+
+  /** The DNS names of the certificate in use, in lower case; a wildcard begins with `*.`. */
+  get dnsNames(): readonly string[] {
+    return (this.#dnsNames ??= dnsNamesOf(this.#files.cert ?? ''));
   }
 
   /** Calls the listener with each new context. @returns a function that unsubscribes */
@@ -134,6 +140,7 @@ export class ServerTls {
     const { cert, key, ca } = this.#files;
     if (files.cert === cert && files.key === key && files.ca === ca) return;
     this.#files = files;
+    this.#dnsNames = null;
     for (const listener of this.#listeners) listener(this.context);
     this.#report({ kind: 'reloaded', expiresAtMs: this.expiresAtMs });
   }

@@ -49,16 +49,23 @@ interface GrpcCounts {
   readonly retiredConnections: number;
 }
 
+interface HttpCounts {
+  readonly closedConnections: number;
+}
+
 /** The sources of the listeners' metrics. They are functions, because the listeners are created later. */
 export interface Listeners {
   readonly grpc: () => GrpcCounts;
   /** Null where administrators have no listener of their own. */
   readonly admin?: () => GrpcCounts | null;
-  readonly http: () => { readonly closedConnections: number };
+  readonly http: () => HttpCounts;
+  /** Null where the console has no listener of its own. */
+  readonly console?: () => HttpCounts | null;
   readonly connectionLog: Pick<ConnectionLog, 'failedHandshakes'>;
 }
 
-export function listenerCollectors({ grpc, admin = () => null, http, connectionLog }: Listeners): Collectors {
+export function listenerCollectors(listeners: Listeners): Collectors {
+  const { grpc, admin = () => null, http, console: ofConsole = () => null, connectionLog } = listeners;
   return {
     openStreams() {
       const { anonymous = 0, watching = 0 } = admin()?.openStreams ?? {};
@@ -70,10 +77,12 @@ export function listenerCollectors({ grpc, admin = () => null, http, connectionL
     },
     connectionsClosed() {
       const adminCounts = admin();
+      const consoleCounts = ofConsole();
       return [
         [['grpc'], grpc().closedConnections],
         [['http'], http().closedConnections],
         ...(adminCounts === null ? [] : [[['admin'], adminCounts.closedConnections] as const]),
+        ...(consoleCounts === null ? [] : [[['console'], consoleCounts.closedConnections] as const]),
       ];
     },
     handshakesFailed: () => connectionLog.failedHandshakes(),
