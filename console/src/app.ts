@@ -87,7 +87,6 @@ function openPage(): void {
     sectionsOfUser()
       .find((section) => section.path === path)
       ?.open(route) ?? notFound;
-  document.title = `${page.title} · Postern`;
   // A screen reader begins at the new page, and so does the keyboard.
   if (!isFirst) queueMicrotask(() => document.querySelector<HTMLElement>('h1')?.focus());
 }
@@ -101,6 +100,8 @@ function view(): TemplateResult {
       document.title = 'Log in · Postern';
       return html`<main class="login">${loginView()}</main>`;
     case 'session':
+      // A page may know its name only once it has read what it shows.
+      document.title = `${page?.title ?? ''} · Postern`;
       return html`${header()}
         <main id="main">
           ${troubleView() ?? nothing}
