@@ -70,7 +70,7 @@ export function audiencesPage({ segments }: Route): Page | null {
 }
 
 function table(all: readonly Wire<Audience>[], remove: (name: string) => void): TemplateResult {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Audiences">
+  return html`<div class="scroll">
     <table>
       <thead>
         <tr>

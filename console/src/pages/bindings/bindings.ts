@@ -94,7 +94,7 @@ export class Bindings {
 
   #table(bindings: readonly NamedBinding[]): TemplateResult {
     const other = 'clientId' in this.#owner ? 'Issuer' : 'Service account';
-    return html`<div class="scroll" tabindex="0" role="region" aria-label="Table of workload identities">
+    return html`<div class="scroll">
       <table>
         <thead>
           <tr>

@@ -48,7 +48,7 @@ export class ServiceKeys {
   }
 
   #table(keys: readonly Wire<ServiceKey>[]): TemplateResult {
-    return html`<div class="scroll" tabindex="0" role="region" aria-label="Table of public keys">
+    return html`<div class="scroll">
       <table>
         <thead>
           <tr>

@@ -29,7 +29,7 @@ export function issuerListPage(): Page {
 }
 
 function table(items: readonly Issuer[]): TemplateResult {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Trusted issuers">
+  return html`<div class="scroll">
     <table>
       <thead>
         <tr>
