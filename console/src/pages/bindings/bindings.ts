@@ -63,7 +63,7 @@ export class Bindings {
                 type="button"
                 @click=${() => askBinding(owner.clientId, () => this.#changed('The identity is bound.'))}
               >
-                Bind an identity…
+                Bind an identity
               </button>`
             : nothing
         }
@@ -127,7 +127,7 @@ export class Bindings {
           aria-label="Delete the binding of ${lines.join(', ')}"
           @click=${() => this.#delete(binding, lines)}
         >
-          Delete…
+          Delete
         </button>
       </td>
     </tr>`;

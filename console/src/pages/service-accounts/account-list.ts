@@ -43,7 +43,7 @@ export function accountListPage({ query }: Route): Page {
           /></label>
           <button>Search</button>
         </form>
-        <button type="button" class="primary" @click=${openCreation}>Create a service account…</button>
+        <button type="button" class="primary" @click=${openCreation}>Create a service account</button>
       </div>
       ${list.view(
         table,

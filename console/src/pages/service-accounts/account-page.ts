@@ -54,7 +54,7 @@ export function accountPage(clientId: string): Page {
     return html`
       ${facts(value)}
       <div class="buttons">
-        <button type="button" @click=${() => rotateSecret(value, rotated)}>Rotate the secret…</button>
+        <button type="button" @click=${() => rotateSecret(value, rotated)}>Rotate the secret</button>
       </div>
       ${rights(value, changed)} ${keys.view()} ${apiKeys.view()} ${bindings.view()}
       ${events.view('this account')}
@@ -64,7 +64,7 @@ export function accountPage(clientId: string): Page {
           The account goes with its secret, public keys, API keys and workload identities. All its tokens end
           now.
         </p>
-        <button type="button" class="danger" @click=${() => askDeletion(value)}>Delete the account…</button>
+        <button type="button" class="danger" @click=${() => askDeletion(value)}>Delete the account</button>
       </section>
     `;
   };
@@ -119,7 +119,7 @@ function rights(account: Account, changed: (account: Account) => void): Template
         <p class="detail">
           They are in its tokens. When one is taken away, all access tokens of the account end.
         </p>
-        <button type="button" @click=${() => changeRoles(account, changed)}>Change roles…</button>
+        <button type="button" @click=${() => changeRoles(account, changed)}>Change roles</button>
       </div>
       ${(Object.keys(RIGHT_TEXTS) as AudienceRight[]).map((right) => {
         const { legend, hint, lost } = RIGHT_TEXTS[right];
@@ -132,7 +132,7 @@ function rights(account: Account, changed: (account: Account) => void): Template
             aria-label="Change: ${legend.toLowerCase()}"
             @click=${() => changeAudiences(account, right, changed)}
           >
-            Change audiences…
+            Change audiences
           </button>
         </div>`;
       })}

@@ -31,7 +31,7 @@ export class ServiceKeys {
           ?disabled=${(this.#keys.value?.length ?? 0) >= MAX_KEYS}
           @click=${() => this.#add()}
         >
-          Add a public key…
+          Add a public key
         </button>
       </div>
       <p class="detail">
@@ -72,7 +72,7 @@ export class ServiceKeys {
                     aria-label="Delete the key ${kid}"
                     @click=${() => this.#delete(kid)}
                   >
-                    Delete…
+                    Delete
                   </button>
                 </td>
               </tr>`,

@@ -73,15 +73,15 @@ export function issuerPage(id: string): Page {
             ? html`<button type="button" ?disabled=${enabling.isRunning} @click=${() => void enable()}>
                 Enable
               </button>`
-            : html`<button type="button" class="danger" @click=${() => askToDisable(value)}>Disable…</button>`
+            : html`<button type="button" class="danger" @click=${() => askToDisable(value)}>Disable</button>`
         }
-        <button type="button" @click=${() => changeKeys(value)}>Change the keys…</button>
+        <button type="button" @click=${() => changeKeys(value)}>Change the keys</button>
       </div>
       ${parts.bindings.view()} ${parts.events.view('this issuer')}
       <section aria-labelledby="delete">
         <h2 id="delete">Delete</h2>
         <p>The issuer goes with its bindings. Every token that was issued for one of its tokens ends now.</p>
-        <button type="button" class="danger" @click=${() => askDeletion(value)}>Delete the issuer…</button>
+        <button type="button" class="danger" @click=${() => askDeletion(value)}>Delete the issuer</button>
       </section>
     `;
   };
