@@ -129,7 +129,7 @@ function rights(account: Account, changed: (account: Account) => void): Template
           <p class="detail">${hint} ${lost}</p>
           <button
             type="button"
-            aria-label="Change: ${legend.toLowerCase()}"
+            aria-label="Change audiences: ${legend}"
             @click=${() => changeAudiences(account, right, changed)}
           >
             Change audiences
