@@ -30,28 +30,29 @@ export function accountPage({ segments }: Route): Page | null {
 }
 
 function sessionsView(sessions: OwnSessions | null): TemplateResult {
-  return html`<section aria-labelledby="sessions">
-    <h2 id="sessions">Sessions</h2>
-    ${sessions?.view() ?? nothing}
-    <p class="detail">
-      Log out everywhere when you have lost a device, or do not know a session: each device has to log in
-      again.
-    </p>
-    <div class="buttons">
-      <button type="button" class="danger" @click=${askToLogOutEverywhere}>Log out everywhere…</button>
+  return html`<section>
+    <div class="heading">
+      <h2>Sessions</h2>
+      <div class="buttons">
+        <button type="button" class="danger" @click=${askToEndAll}>End all my sessions</button>
+      </div>
     </div>
+    <p class="detail">
+      When you have lost a device, or do not know a session, end all of them: each device has to log in again.
+    </p>
+    ${sessions?.view() ?? nothing}
   </section>`;
 }
 
-function askToLogOutEverywhere(): void {
+function askToEndAll(): void {
   confirm({
-    title: 'Log out everywhere',
-    text: 'All of your sessions end, this one included. Access tokens are refused within a second. API keys stay valid.',
-    verb: 'Log out everywhere',
+    title: 'End all of your sessions',
+    text: 'This one ends as well. Access tokens are refused within a second. API keys stay valid.',
+    verb: 'End them',
     name: null,
     work: async () => {
       await auth('revokeToken', { token: accessToken() ?? '', allSessions: true });
-      await logOut('You are logged out everywhere.');
+      await logOut('All of your sessions have ended.');
     },
   });
 }

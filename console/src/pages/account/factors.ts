@@ -21,26 +21,28 @@ export class Factors {
   }
 
   view(): TemplateResult {
-    return html`<section aria-labelledby="factors">
-      <h2 id="factors">Second factors</h2>
+    const noPasskeys = hasPasskeys() ? noPasskeysHere() : null;
+    return html`<section>
+      <div class="heading">
+        <h2>Second factors</h2>
+        <div class="buttons">
+          <button type="button" @click=${() => askForApp((added) => this.#added(added))}>
+            Add an authenticator app
+          </button>
+          ${
+            hasPasskeys() && noPasskeys === null
+              ? html`<button type="button" @click=${() => askForPasskey((added) => this.#added(added))}>
+                  Add a passkey
+                </button>`
+              : nothing
+          }
+        </div>
+      </div>
       <p class="detail">
         With a second factor the password alone opens no session. All of your other sessions end when you add
-        one.
+        one. ${noPasskeys}
       </p>
       ${this.#list.view((list) => this.#listView(list))}
-      <div class="buttons">
-        <button type="button" @click=${() => askForApp((added) => this.#added(added))}>
-          Add an authenticator app…
-        </button>
-        ${
-          hasPasskeys() && noPasskeysHere() === null
-            ? html`<button type="button" @click=${() => askForPasskey((added) => this.#added(added))}>
-                Add a passkey…
-              </button>`
-            : nothing
-        }
-      </div>
-      ${hasPasskeys() && noPasskeysHere() !== null ? html`<p class="detail">${noPasskeysHere()}</p>` : nothing}
     </section>`;
   }
 
@@ -49,7 +51,7 @@ export class Factors {
       return html`<p class="none">
         No second factors. Add an authenticator app of your phone, or a passkey of this device.
       </p>`;
-    return html`<div class="scroll" tabindex="0" role="region" aria-label="Your second factors">
+    return html`<div class="scroll">
         <table>
           <thead>
             <tr>
@@ -68,7 +70,7 @@ export class Factors {
       <p>
         ${recoveryCodesLeft === 1 ? '1 recovery code is left.' : `${recoveryCodesLeft} recovery codes are left.`}
         <button type="button" class="quiet" @click=${() => this.#askToReplaceCodes()}>
-          Replace the recovery codes…
+          Replace the recovery codes
         </button>
       </p>`;
   }
@@ -87,10 +89,10 @@ export class Factors {
         <button
           type="button"
           class="quiet danger"
-          aria-label="Delete ${name}"
+          aria-label=${`Delete ${name}`}
           @click=${() => this.#askToDelete(factor, isLast)}
         >
-          Delete…
+          Delete
         </button>
       </td>
     </tr>`;

@@ -1,4 +1,4 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { html, type TemplateResult } from 'lit-html';
 
 import { callWithToken, Refusal } from '../../rpc.ts';
 import { accept, announceSession } from '../../session.ts';
@@ -21,15 +21,10 @@ export class PasswordForm {
 
   view(): TemplateResult {
     const type = this.#isShown ? 'text' : 'password';
-    const email = this.#email();
-    return html`<section aria-labelledby="password">
-      <h2 id="password">Password</h2>
+    return html`<section>
+      <h2>Password</h2>
       <form class="card" @submit=${(event: SubmitEvent) => void this.#submit(event)}>
-        ${
-          email === null
-            ? nothing
-            : html`<input type="text" autocomplete="username" .value=${email} readonly hidden />`
-        }
+        <input type="text" autocomplete="username" .value=${this.#email() ?? ''} readonly hidden />
         <label
           >Current password <input name="current" type="password" required autocomplete="current-password"
         /></label>
@@ -46,7 +41,7 @@ export class PasswordForm {
               update();
             }}
           />
-          Show the new password</label
+          Show what I type</label
         >
         ${this.#action.failure()}
         <p role="status">${this.#isDone ? 'Your password is changed. All other sessions have ended.' : ''}</p>

@@ -27,7 +27,7 @@ export class OwnSessions {
   view(): TemplateResult {
     return this.#sessions.view(
       (sessions) =>
-        html`<div class="scroll" tabindex="0" role="region" aria-label="Your sessions">
+        html`<div class="scroll">
           <table>
             <thead>
               <tr>
@@ -56,7 +56,7 @@ export class OwnSessions {
         ${userAgent === '' ? html`<span class="absent">unknown</span>` : userAgent}
         ${isThis ? html`<span class="tag good">this session</span>` : nothing}
       </td>
-      <td>${clientAddress === '' ? html`<span class="absent">unknown</span>` : clientAddress}</td>
+      <td>${clientAddress === '' ? html`<span class="absent">–</span>` : clientAddress}</td>
       <td>${time(session.createdAt)}</td>
       <td>${time(session.refreshedAt)}</td>
       <td>${time(session.expiresAt)}</td>
@@ -67,10 +67,10 @@ export class OwnSessions {
             : html`<button
                 type="button"
                 class="quiet danger"
-                aria-label="End the session ${id}"
+                aria-label=${`End the session ${id}`}
                 @click=${() => this.#askToEnd(session)}
               >
-                End…
+                End
               </button>`
         }
       </td>

@@ -11,7 +11,7 @@ import { focus } from '../../ui/focus.ts';
 import { Load } from '../../ui/load.ts';
 import type { AuthMethods, Wire } from '../../wire.ts';
 import { getPasskey, hasPasskeys, noPasskeysHere } from './passkeys.ts';
-import { isAskedAgain, offersOf } from './step-up-rules.ts';
+import { isAskedAgain, offersOf } from './login-rules.ts';
 
 type Proof = AuthMethods['stepUp']['request'];
 

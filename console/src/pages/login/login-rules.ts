@@ -67,3 +67,24 @@ export function codeLabel(hasApp: boolean, hasRecoveryCodes: boolean): string {
 export function isAskedAgain(path: string): boolean {
   return !/\/(?:Get|List)\w*$/.test(path);
 }
+
+/** Why browsers use no passkeys on a page, by its address; null where they do. */
+export function noPasskeysAt({
+  hostname,
+  port,
+}: {
+  readonly hostname: string;
+  readonly port: string;
+}): string | null {
+  const isIPv6 = hostname.startsWith('[');
+  if (!isIPv6 && !/^[\d.]+$/.test(hostname)) return null;
+  if (hostname !== '[::1]' && !hostname.startsWith('127.'))
+    return 'Passkeys need a host name: open this page by its name instead of its IP address.';
+  return `Passkeys need a host name: open http://localhost${port === '' ? '' : `:${port}`}/console/ instead.`;
+}
+
+/** How long to wait, in words. Never too short: a login before the end would be refused again. */
+export function waitText(seconds: number): string {
+  const [amount, unit] = seconds <= 90 ? [seconds, 'second'] : [Math.ceil(seconds / 60), 'minute'];
+  return amount === 1 ? `a ${unit}` : `${amount} ${unit}s`;
+}
