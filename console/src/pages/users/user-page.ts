@@ -41,7 +41,7 @@ export function userPage(userId: string): Page {
     const { email = '' } = user;
     const changed = (after: Wire<User>) => {
       rememberName(userId, after.email);
-      // Whether others are administrators as well is asked only for one who may be the last.
+      // Shown at once; whether others are administrators as well is read anew.
       shown.set({ user: after, isOnlyAdmin });
       void reload();
     };
