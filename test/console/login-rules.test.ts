@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 
-import { isAskedAgain, noPasskeysAt, offersOf, waitText } from '../../console/src/pages/login/login-rules.ts';
+import { isAskedFor, noPasskeysAt, offersOf, waitText } from '../../console/src/pages/login/login-rules.ts';
 
 const app = { kind: 'TOTP' };
 const passkey = { kind: 'PASSKEY' };
@@ -27,11 +27,19 @@ describe('the question for a fresh proof', () => {
     expect(impossible).toContain('passkey');
   });
 
-  test('C55 comes again after it was declined for what a person does, not for what the page reads by itself', () => {
-    expect(isAskedAgain('postern.v1.AdminService/GetOverview')).toBe(false);
-    expect(isAskedAgain('postern.v1.AdminService/ListUsers')).toBe(false);
-    expect(isAskedAgain('postern.v1.AdminService/UpdateUser')).toBe(true);
-    expect(isAskedAgain('console/session')).toBe(true);
+  test('C55 comes for what a person does, and for what a page reads by itself once, until another page is open', () => {
+    const [read, change] = ['postern.v1.AdminService/GetOverview', 'postern.v1.AdminService/UpdateUser'];
+    const fresh = { open: '#/overview', declined: null };
+    const declined = { open: '#/overview', declined: '#/overview' };
+    expect([isAskedFor(read, fresh), isAskedFor(change, fresh)]).toEqual([true, true]);
+    expect([isAskedFor(read, declined), isAskedFor(change, declined)]).toEqual([false, true]);
+    expect(isAskedFor('postern.v1.AdminService/ListUsers', { ...declined, open: '#/users' })).toBe(true);
+  });
+
+  test('C55 does not stand in the way of My account, where a factor is added', () => {
+    for (const open of ['#/account', '#/account?x=1'])
+      expect(isAskedFor('postern.v1.AdminService/ListSessions', { open, declined: null })).toBe(false);
+    expect(isAskedFor('console/session', { open: '#/account', declined: '#/account' })).toBe(true);
   });
 });
 

@@ -14,9 +14,9 @@ import { OwnSessions } from './sessions.ts';
 export function accountPage({ segments }: Route): Page | null {
   if (segments.length > 1) return null;
   const isAdmin = loggedIn()?.roles.includes('admin') ?? false;
-  const factors = new Factors();
-  const identity = new Identity(isAdmin, () => factors.hasAny);
   const sessions = isAdmin ? new OwnSessions() : null;
+  const factors: Factors = new Factors(() => Promise.all([identity.reload(), sessions?.reload()]));
+  const identity: Identity = new Identity(isAdmin, () => factors.hasAny);
   const password = new PasswordForm({
     email: () => identity.email,
     whenChanged: () => Promise.all([factors.reload(), sessions?.reload()]),
@@ -25,7 +25,8 @@ export function accountPage({ segments }: Route): Page | null {
   return {
     title: 'My account',
     view: () =>
-      html`${identity.view()} ${factors.view()} ${password.view()} ${sessionsView(sessions)} ${apiKeys.view()}`,
+      html`${identity.view()} ${factors.view()} ${password.view()}
+      ${sessionsView(identity.isAdminWithheld ? null : sessions)} ${apiKeys.view()}`,
   };
 }
 

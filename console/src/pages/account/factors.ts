@@ -15,6 +15,12 @@ import { showRecoveryCodes } from './recovery-codes.ts';
 /** The section about the second factors of the user who is logged in. */
 export class Factors {
   readonly #list = new Load(() => auth('listFactors', {}));
+  readonly #whenAdded: () => unknown;
+
+  /** @param whenAdded runs after a factor was added, which ends all other sessions and raises the level of this one */
+  constructor(whenAdded: () => unknown) {
+    this.#whenAdded = whenAdded;
+  }
 
   reload(): Promise<void> {
     return this.#list.reload();
@@ -107,6 +113,7 @@ export class Factors {
     if (recoveryCodes.length > 0) showRecoveryCodes(recoveryCodes);
     if (tokens !== undefined) accept(tokens);
     void this.reload();
+    this.#whenAdded();
   }
 
   #askToDelete({ id = '', name = '' }: Wire<Factor>, isLast: boolean): void {

@@ -26,6 +26,15 @@ export class Identity {
     this.#known = new Load(() => (isAdmin ? ofAdmin() : ofOther()));
   }
 
+  /** Whether the role `admin` has no effect until a second factor was used. */
+  get isAdminWithheld(): boolean {
+    return this.#known.value?.isAdminWithheld === true;
+  }
+
+  reload(): Promise<void> {
+    return this.#known.reload();
+  }
+
   /** Null while it is not known. */
   get email(): string | null {
     const email = this.#known.value?.email ?? '';
@@ -37,8 +46,9 @@ export class Identity {
     if (user === null) return html``;
     const { userId, sessionId, roles, acr } = user;
     const email = this.email;
-    const isWithheld = this.#known.value?.isAdminWithheld === true;
-    return html`${this.#known.view(({ isAdminWithheld }) => (isAdminWithheld ? withheldView(this.#hasFactor()) : html``))}
+    const isWithheld = this.isAdminWithheld;
+    const inEffect = roles.filter((role) => role !== 'admin' || !isWithheld);
+    return html`${this.#known.view(({ isAdminWithheld }) => (isAdminWithheld ? this.#withheldView() : html``))}
       <dl class="facts">
         ${
           email === null
@@ -50,9 +60,9 @@ export class Identity {
         <dd><code>${userId}</code></dd>
         <dt>Roles</dt>
         <dd>
-          ${roles.map((role) => html`<span class="tag">${role}</span> `)}
+          ${inEffect.map((role) => html`<span class="tag">${role}</span> `)}
           ${isWithheld ? html`<span class="tag warn">admin, withheld</span>` : nothing}
-          ${roles.length === 0 && !isWithheld ? html`<span class="absent">none</span>` : nothing}
+          ${inEffect.length === 0 && !isWithheld ? html`<span class="absent">none</span>` : nothing}
         </dd>
         <dt>Logged in with</dt>
         <dd>
@@ -71,11 +81,44 @@ export class Identity {
             </p>`
       }`;
   }
+
+  #withheldView(): TemplateResult {
+    const hasFactor = this.#hasFactor();
+    const prove = async () => {
+      if (await askForProof(GET_USER, 'asked-for')) await this.reload();
+    };
+    return html`<div class="notice warn">
+      <p>
+        <strong>Your role <code>admin</code> needs a second factor.</strong>
+        ${
+          hasFactor
+            ? 'Confirm with yours, and the other pages open.'
+            : 'Add an authenticator app or a passkey below, and the other pages open.'
+        }
+      </p>
+      ${
+        hasFactor
+          ? html`<p>
+              <button type="button" class="primary" @click=${() => void prove()}>
+                Confirm with a second factor
+              </button>
+            </p>`
+          : nothing
+      }
+    </div>`;
+  }
 }
 
 async function ofAdmin(): Promise<Known> {
-  const { email = '' } = await admin('getUser', { userId: loggedIn()?.userId ?? '' });
-  return { email, isAdminWithheld: false };
+  try {
+    const { email = '' } = await admin('getUser', { userId: loggedIn()?.userId ?? '' });
+    return { email, isAdminWithheld: false };
+  } catch (error) {
+    // The token is from before the role needed a second factor.
+    if (error instanceof Refusal && error.reason === 'STEP_UP_REQUIRED')
+      return { email: '', isAdminWithheld: true };
+    throw error;
+  }
 }
 
 /**
@@ -90,26 +133,4 @@ async function ofOther(): Promise<Known> {
     (error: unknown) => (error instanceof Refusal ? error : null),
   );
   return { email: '', isAdminWithheld: refusal?.reason === 'STEP_UP_REQUIRED' };
-}
-
-function withheldView(hasFactor: boolean): TemplateResult {
-  return html`<div class="notice warn">
-    <p>
-      <strong>Your role <code>admin</code> needs a second factor.</strong>
-      ${
-        hasFactor
-          ? 'Confirm with yours, and the other pages open.'
-          : 'Add an authenticator app or a passkey below, and the other pages open.'
-      }
-    </p>
-    ${
-      hasFactor
-        ? html`<p>
-            <button type="button" class="primary" @click=${() => void askForProof(GET_USER, 'asked-for')}>
-              Confirm with a second factor
-            </button>
-          </p>`
-        : nothing
-    }
-  </div>`;
 }

@@ -61,11 +61,18 @@ export function codeLabel(hasApp: boolean, hasRecoveryCodes: boolean): string {
 }
 
 /**
- * Whether the question is asked again on a page where it was declined. Pages read by themselves every few seconds; what changes
- * something was begun by a person.
+ * Whether a refused call leads to the question for a proof. What changes something was begun by a person, and always does. Pages
+ * read by themselves, every few seconds: that asks once a page, and never on My account, where a factor can be added.
+ *
+ * @param path of the call
+ * @param page the address after `#`, of the page that is open and of that where the question was declined last
  */
-export function isAskedAgain(path: string): boolean {
-  return !/\/(?:Get|List)\w*$/.test(path);
+export function isAskedFor(
+  path: string,
+  page: { readonly open: string; readonly declined: string | null },
+): boolean {
+  const isRead = /\/(?:Get|List)\w*$/.test(path);
+  return !isRead || (page.open !== page.declined && !/^#\/account\b/.test(page.open));
 }
 
 /** Why browsers use no passkeys on a page, by its address; null where they do. */

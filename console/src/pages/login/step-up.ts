@@ -11,7 +11,7 @@ import { focus } from '../../ui/focus.ts';
 import { Load } from '../../ui/load.ts';
 import type { AuthMethods, Wire } from '../../wire.ts';
 import { getPasskey, hasPasskeys, noPasskeysHere } from './passkeys.ts';
-import { isAskedAgain, offersOf } from './login-rules.ts';
+import { isAskedFor, offersOf } from './login-rules.ts';
 
 type Proof = AuthMethods['stepUp']['request'];
 
@@ -26,8 +26,8 @@ let declinedAt: string | null = null;
  * @param because a call was refused, or a person has asked for it
  */
 export function askForProof(path: string, because: 'refused' | 'asked-for' = 'refused'): Promise<boolean> {
-  if (because === 'refused' && declinedAt === location.hash && !isAskedAgain(path))
-    return Promise.resolve(false);
+  const page = { open: location.hash, declined: declinedAt };
+  if (because === 'refused' && !isAskedFor(path, page)) return Promise.resolve(false);
   asking ??= ask(path.includes('AdminService/')).finally(() => (asking = null));
   return asking;
 }
