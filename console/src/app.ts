@@ -83,10 +83,13 @@ function openPage(): void {
   if (user === null) return;
   const route = currentRoute();
   const [path = sectionsOfUser()[0]?.path] = route.segments;
+  const section = sections.find((candidate) => candidate.path === path);
+  // Whoever may not see a page is told on My account why. The page opens as soon as the token has the role.
   page =
-    sectionsOfUser()
-      .find((section) => section.path === path)
-      ?.open(route) ?? notFound;
+    section && !sectionsOfUser().includes(section)
+      ? accountPage({ segments: ['account'], query: new URLSearchParams() })
+      : (section?.open(route) ?? null);
+  page ??= notFound;
   document.title = `${page.title} · Postern`;
   // A screen reader begins at the new page, and so does the keyboard.
   if (!isFirst) queueMicrotask(() => document.querySelector<HTMLElement>('h1')?.focus());

@@ -31,9 +31,16 @@ export function auth<Name extends keyof AuthMethods>(
   return call('AuthService', name, request as object);
 }
 
+/** Calls a method of AuthService with no credential of one's own: what it refuses says nothing about this session. @throws Refusal */
+export function authAnonymously<Name extends keyof AuthMethods>(
+  name: Name,
+  request: AuthMethods[Name]['request'],
+): Promise<AuthMethods[Name]['response']> {
+  return post(pathOf('AuthService', name), request as object, null);
+}
+
 async function call<Response>(service: string, name: string, request: object): Promise<Response> {
-  const method = name.charAt(0).toUpperCase() + name.slice(1);
-  return (await callWithToken(`postern.v1.${service}/${method}`, request)) as Response;
+  return (await callWithToken(pathOf(service, name), request)) as Response;
 }
 
 /**
@@ -59,4 +66,8 @@ export async function callWithToken(path: string, request: object): Promise<obje
 
 async function isRemedied(remedy: Remedy, path: string): Promise<boolean> {
   return remedy === 'renew' ? (await renewSession()) === 'same-user' : askForProof(path);
+}
+
+function pathOf(service: string, name: string): string {
+  return `postern.v1.${service}/${name.charAt(0).toUpperCase()}${name.slice(1)}`;
 }

@@ -149,7 +149,9 @@ async function checkSession(): Promise<void> {
 
 async function checkToken(): Promise<void> {
   const token = accessToken();
-  const refusal = await post('postern.v1.AuthService/VerifyToken', { token }, null).then(
+  if (token === null) return;
+  const request: AuthMethods['verifyToken']['request'] = { accessToken: token };
+  const refusal = await post('postern.v1.AuthService/VerifyToken', request, null).then(
     () => null,
     (error: unknown) => {
       if (error instanceof Refusal) return error;

@@ -3,9 +3,8 @@ import { html, nothing, type TemplateResult } from 'lit-html';
 import type { ApiKey, CreateApiKeyRequest, CreatedApiKey } from '../../../src/generated/postern/v1/auth.ts';
 import { admin, auth } from '../rpc.ts';
 import type { Wire } from '../wire.ts';
-import { Action } from './action.ts';
-import { confirm, openDialog } from './dialog.ts';
-import { entered } from './form.ts';
+import { confirm } from './dialog.ts';
+import { openForm } from './form-dialog.ts';
 import { fullTime, time } from './format.ts';
 import { Load } from './load.ts';
 import { showSecret } from './secret.ts';
@@ -49,27 +48,39 @@ export class ApiKeys {
     return this.#keys.reload();
   }
 
-  view(): TemplateResult {
-    return html`<section aria-labelledby="api-keys">
-      <h2 id="api-keys">API keys</h2>
+  /** @param isDisabled whether the owner is disabled: the keys are refused meanwhile, and there is no new one */
+  view(isDisabled = false): TemplateResult {
+    return html`<section>
+      <div class="heading">
+        <h2>API keys</h2>
+        <div class="buttons">
+          ${
+            isDisabled
+              ? nothing
+              : html`<button type="button" @click=${() => this.#askToCreate()}>Create an API key</button>`
+          }
+        </div>
+      </div>
       <p class="detail">
         For programs that cannot log in. A key has at most the roles of its owner, and is shown once, when it
         is created.
+        ${isDisabled ? html`<strong>The owner is disabled, so all of them are refused now.</strong>` : nothing}
       </p>
       ${this.#keys.view((keys) =>
         keys.length === 0
           ? html`<p class="none">No API keys. Create one for a script or an integration.</p>`
-          : this.#table(keys),
+          : this.#table(keys, isDisabled),
       )}
-      <div class="buttons">
-        <button type="button" @click=${() => this.#askToCreate()}>Create an API key…</button>
-      </div>
     </section>`;
   }
 
-  #table(keys: readonly Wire<ApiKey>[]): TemplateResult {
+  #table(keys: readonly Wire<ApiKey>[], isDisabled: boolean): TemplateResult {
     const replaced = new Set(keys.map(({ rotatedFrom }) => rotatedFrom));
-    return html`<div class="scroll" tabindex="0" role="region" aria-label="API keys">
+    const row = (key: Wire<ApiKey>) => {
+      const isReplaced = replaced.has(key.id);
+      return this.#row(key, { isReplaced, canRotate: !isReplaced && !isDisabled });
+    };
+    return html`<div class="scroll">
       <table>
         <thead>
           <tr>
@@ -84,13 +95,16 @@ export class ApiKeys {
           </tr>
         </thead>
         <tbody>
-          ${keys.map((key) => this.#row(key, replaced.has(key.id)))}
+          ${keys.map(row)}
         </tbody>
       </table>
     </div>`;
   }
 
-  #row(key: Wire<ApiKey>, isReplaced: boolean): TemplateResult {
+  #row(
+    key: Wire<ApiKey>,
+    { isReplaced, canRotate }: { readonly isReplaced: boolean; readonly canRotate: boolean },
+  ): TemplateResult {
     const { name = '', roles = [], audience = '', allowedNetworks = [], lastUsedFrom = '' } = key;
     return html`<tr>
       <td>
@@ -108,16 +122,26 @@ export class ApiKeys {
         ${key.lastUsedAt === undefined ? html`<span class="absent">never</span>` : time(key.lastUsedAt)}
         ${lastUsedFrom === '' ? nothing : html`<div class="detail">from ${lastUsedFrom}</div>`}
       </td>
-      <td class="buttons">
+      <td class="do">
         ${
-          isReplaced
-            ? nothing
-            : html`<button type="button" aria-label="Rotate ${name}" @click=${() => this.#askToRotate(key)}>
-                Rotate…
+          canRotate
+            ? html`<button
+                type="button"
+                class="quiet"
+                aria-label=${`Rotate ${name}`}
+                @click=${() => this.#askToRotate(key)}
+              >
+                Rotate
               </button>`
+            : nothing
         }
-        <button type="button" aria-label="Revoke ${name}" @click=${() => this.#askToRevoke(key)}>
-          Revoke…
+        <button
+          type="button"
+          class="quiet danger"
+          aria-label=${`Revoke ${name}`}
+          @click=${() => this.#askToRevoke(key)}
+        >
+          Revoke
         </button>
       </td>
     </tr>`;
@@ -135,104 +159,96 @@ export class ApiKeys {
   }
 
   #askToCreate(): void {
-    const action = new Action();
     // Which audiences there are, only administrators can ask.
     const audiences =
       this.#owner === null ? null : new Load(async () => (await admin('listAudiences', {})).audiences ?? []);
-    const submit = async (event: SubmitEvent) => {
-      const { text, checked } = entered(event);
-      const request: Wire<CreateApiKeyRequest> = {
-        name: text('name'),
-        roles: checked('role'),
-        audience: text('audience'),
-        lifetime: Number(text('lifetime')),
-        allowedNetworks: wordsOf(text('networks')),
-      };
-      await action.run(async () => {
-        const created = await this.#create(request);
-        this.#showKey('The API key', created);
-      });
-    };
-    openDialog({
+    let created: Wire<CreatedApiKey> = {};
+    openForm({
       title: 'Create an API key',
-      view: (close) =>
-        html`<form @submit=${submit}>
-          <label
-            >Name, for people
-            <input name="name" required maxlength="64" autocomplete="off" placeholder="nightly export"
-          /></label>
-          <fieldset>
-            <legend>Roles of the key</legend>
-            ${
-              this.#roles().length === 0
-                ? html`<p class="none">The owner has no roles, so the key gets none.</p>`
-                : this.#roles().map(
-                    (role) =>
-                      html`<label><input type="checkbox" name="role" value=${role} /> ${role}</label>`,
-                  )
-            }
-          </fieldset>
-          <label
-            >Audience: the service that accepts it. If empty, the default one.
-            <input name="audience" autocomplete="off" spellcheck="false" list="audiences"
-          /></label>
-          <datalist id="audiences">
-            ${(audiences?.value ?? []).map(({ name }) => html`<option value=${name ?? ''}></option>`)}
-          </datalist>
-          <label
-            >Expires after
-            <select name="lifetime">
-              ${LIFETIMES.map(
-                ([seconds, text]) =>
-                  html`<option value=${seconds} ?selected=${seconds === 90 * DAY_SECONDS}>${text}</option>`,
-              )}
-              ${this.#owner === null ? nothing : html`<option value="0">never</option>`}
-            </select></label
-          >
-          <label
-            >Networks from which it can be used, such as 192.0.2.0/24. If empty, any.
-            <input name="networks" autocomplete="off" spellcheck="false"
-          /></label>
-          ${action.failure()}
-          <div class="buttons">
-            <button ?disabled=${action.isRunning}>Create the key</button>
-            <button type="button" @click=${close}>Cancel</button>
-          </div>
-        </form>`,
+      verb: () => 'Create the key',
+      fields: () => html`
+        <label
+          >Name
+          <input name="name" required maxlength="64" autocomplete="off" placeholder="nightly export" /><span
+            class="hint"
+            >What uses it, for people.</span
+          ></label
+        >
+        <fieldset>
+          <legend>Roles of the key</legend>
+          ${
+            this.#roles().length === 0
+              ? html`<p class="hint">The owner has no roles, so the key has none.</p>`
+              : this.#roles().map(
+                  (role) => html`<label><input type="checkbox" name="role" value=${role} /> ${role}</label>`,
+                )
+          }
+        </fieldset>
+        <label
+          >Audience
+          <input name="audience" autocomplete="off" spellcheck="false" list="audiences-of-keys" /><span
+            class="hint"
+            >The service that accepts it. If empty, the default one.</span
+          ></label
+        >
+        <datalist id="audiences-of-keys">
+          ${(audiences?.value ?? []).map(({ name }) => html`<option value=${name ?? ''}></option>`)}
+        </datalist>
+        <label
+          >Expires after
+          <select name="lifetime">
+            ${LIFETIMES.map(
+              ([seconds, text]) =>
+                html`<option value=${seconds} ?selected=${seconds === 90 * DAY_SECONDS}>${text}</option>`,
+            )}
+            ${this.#owner === null ? nothing : html`<option value="0">never</option>`}
+          </select></label
+        >
+        <label
+          >Networks
+          <input name="networks" autocomplete="off" spellcheck="false" placeholder="192.0.2.0/24" /><span
+            class="hint"
+            >From which it can be used, separated by commas. If empty, any.</span
+          ></label
+        >
+      `,
+      work: async ({ text, checked }) => {
+        created = await this.#create({
+          name: text('name'),
+          roles: checked('role'),
+          audience: text('audience'),
+          lifetime: Number(text('lifetime')),
+          allowedNetworks: wordsOf(text('networks')),
+        });
+      },
+      afterwards: () => this.#showKey('The API key', created),
     });
   }
 
   #askToRotate({ id = '', name = '' }: Wire<ApiKey>): void {
-    const action = new Action();
-    const submit = async (event: SubmitEvent) => {
-      const overlap = Number(entered(event).text('overlap'));
-      await action.run(async () => {
-        const created = await (this.#owner === null
-          ? auth('rotateApiKey', { id, overlap })
-          : admin('rotateApiKey', { id, overlap }));
-        this.#showKey('The new API key', created);
-      });
-    };
-    openDialog({
+    let created: Wire<CreatedApiKey> = {};
+    openForm({
       title: `Rotate ${name}`,
-      view: (close) =>
-        html`<form @submit=${submit}>
-          <p>A new key with the same name, roles and lifetime replaces it.</p>
-          <label
-            >The present key stays valid
-            <select name="overlap">
-              ${OVERLAPS.map(
-                ([seconds, text]) =>
-                  html`<option value=${seconds} ?selected=${seconds === DAY_SECONDS}>${text}</option>`,
-              )}
-            </select></label
-          >
-          ${action.failure()}
-          <div class="buttons">
-            <button ?disabled=${action.isRunning}>Rotate the key</button>
-            <button type="button" @click=${close}>Cancel</button>
-          </div>
-        </form>`,
+      verb: () => 'Rotate the key',
+      fields: () => html`
+        <p>A new key with the same name, roles and lifetime replaces it.</p>
+        <label
+          >The present key stays valid
+          <select name="overlap">
+            ${OVERLAPS.map(
+              ([seconds, text]) =>
+                html`<option value=${seconds} ?selected=${seconds === DAY_SECONDS}>${text}</option>`,
+            )}
+          </select></label
+        >
+      `,
+      work: async ({ text }) => {
+        const request = { id, overlap: Number(text('overlap')) };
+        created = await (this.#owner === null
+          ? auth('rotateApiKey', request)
+          : admin('rotateApiKey', request));
+      },
+      afterwards: () => this.#showKey('The new API key', created),
     });
   }
 

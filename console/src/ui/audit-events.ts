@@ -60,7 +60,7 @@ function eventRows(event: AuditEvent): TemplateResult {
   return html`<tr class=${isRefused ? 'refused' : ''}>
       <td data-label="Time"><time datetime=${at ?? ''} title=${at ?? ''}>${fullTime(at)}</time></td>
       <td data-label="Event">
-        ${isRefused ? html`<span class="tag refused">Refused</span> ` : nothing}<strong
+        ${isRefused ? html`<span class="tag danger">Refused</span> ` : nothing}<strong
           >${actionWords(action)}</strong
         >
         ${why === '' ? nothing : html`<span class="why">${why}</span>`}
@@ -68,7 +68,7 @@ function eventRows(event: AuditEvent): TemplateResult {
       <td data-label="By">${actorView(event)}</td>
       <td data-label="On">${targetView(event)}</td>
       <td data-label="From">${clientAddress === '' ? html`<span class="absent">–</span>` : clientAddress}</td>
-      <td>
+      <td class="do">
         <button
           type="button"
           class="quiet"

@@ -8,6 +8,8 @@ import { Action } from './action.ts';
 /** A modal window over the page, one at a time. */
 interface Dialog {
   readonly title: string;
+  /** Whether Escape leaves it open, because what it shows is not shown again. */
+  readonly staysOpen?: boolean;
   view(close: () => void): TemplateResult;
 }
 
@@ -38,8 +40,8 @@ function rememberOpener(): void {
 
 /** Puts the keyboard back where it was, or at the heading if that is gone. Runs after the page was rendered. */
 function returnFocus(): void {
-  if (open !== null || over !== null) return;
-  opener?.focus();
+  if (opener === null || open !== null || over !== null) return;
+  opener.focus();
   opener = null;
   if (document.activeElement === document.body) document.querySelector<HTMLElement>('h1')?.focus();
 }
@@ -66,7 +68,8 @@ export function askOver(
 /** Closes whatever is open, because another page is shown. */
 export function closeDialogs(): void {
   over?.answer(false);
-  closeDialog();
+  open = null;
+  opener = null;
 }
 
 /** lit-html calls it before the element is on the page. */
@@ -82,10 +85,13 @@ export function dialogView(): TemplateResult {
 }
 
 function modal(dialog: Dialog, titleId: string, close: () => void): TemplateResult {
+  const stay = (event: Event) => {
+    if (dialog.staysOpen === true) event.preventDefault();
+  };
   // An element of its own for each dialog, so that the keyboard enters one that takes the place of another.
   return html`${keyed(
     dialog,
-    html`<dialog ${ref(show)} aria-labelledby=${titleId} @close=${close}>
+    html`<dialog ${ref(show)} aria-labelledby=${titleId} @close=${close} @cancel=${stay}>
       <h2 id=${titleId}>${dialog.title}</h2>
       ${dialog.view(close)}
     </dialog>`,
@@ -103,18 +109,22 @@ export interface Question {
   readonly name: string | null;
   /** @throws Refusal, which the dialog shows */
   readonly work: () => Promise<unknown>;
+  /** Goes on after the dialog is closed, perhaps with another one. */
+  readonly whenDone?: () => void;
 }
 
 /** Asks, and does it. What is dangerous asks for the name of the thing. */
-export function confirm({ title, text, verb, name, work }: Question): void {
+export function confirm({ title, text, verb, name, work, whenDone }: Question): void {
   const action = new Action();
   let typed = '';
   const isConfirmed = () => name === null || typed.trim() === name.trim();
   const submit = async (event: Event) => {
     event.preventDefault();
     if (!isConfirmed()) return;
+    if (!(await action.run(work))) return;
     // The work may have opened another one, such as a secret that is shown once.
-    if ((await action.run(work)) && open === question) closeDialog();
+    if (open === question) closeDialog();
+    whenDone?.();
   };
   const question: Dialog = {
     title,

@@ -4,7 +4,8 @@ import { type FieldRules, optional, requireValid, text } from '../../domain/vali
 import { listPage, type Page, type PageCursors, type PageRequest } from '../../domain/paging.ts';
 import { roleName } from '../../domain/roles.ts';
 import type { Database } from '../../database/database.ts';
-import { listUsers as selectUsers, type User } from './user-queries.ts';
+import { listUsers as selectUsers } from './list-users-queries.ts';
+import type { User } from './user-queries.ts';
 
 /** Filters that are combined with AND. An empty string or undefined matches every user. */
 export interface UserQuery {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 import { expect } from '@jest/globals';
-import type { Browser, BrowserContext, BrowserContextOptions, Page, Request } from 'playwright-core';
+import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page, Request } from 'playwright-core';
 
 import { TcpProxy } from '../../support/tcp-proxy.mjs';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
@@ -176,9 +176,7 @@ function watchFaults(
   },
 ): string[] {
   const faults: string[] = [];
-  // A first visit has no session to take up.
-  const isExpected = (refusal: string) =>
-    refusal === '401 /console/session/refresh' || (refusals?.test(refusal) ?? false);
+  const isExpected = (refusal: string) => refusals?.test(refusal) ?? false;
   const isOfPage = (request: Request) => isWatched(request.serviceWorker() ? null : request.frame().page());
   const pathOf = (url: string) => new URL(url).pathname;
   context.on('weberror', (error) => {
@@ -256,11 +254,11 @@ export class ConsolePage {
   }
 
   /** What is wrong with the page for people with a screen reader or bad eyes, by axe-core: WCAG 2.2 A and AA. */
-  async accessibilityFaults(): Promise<readonly string[]> {
+  async accessibilityFaults(rules: readonly string[] = RULES): Promise<readonly string[]> {
     // Evaluated by the debugger, which the content security policy does not concern.
     await this.page.evaluate(axeSource);
     const found = await this.page.evaluate<{ readonly violations: readonly AxeViolation[] }>(
-      `axe.run(document, { runOnly: ${JSON.stringify(RULES)} })`,
+      `axe.run(document, { runOnly: ${JSON.stringify(rules)} })`,
     );
     return found.violations.flatMap(({ id, nodes }) =>
       nodes.map(({ html, failureSummary = '' }) => `${id}: ${html} ${failureSummary.replace(/\s+/g, ' ')}`),
@@ -269,6 +267,21 @@ export class ConsolePage {
 
   async expectAccessible(): Promise<void> {
     expect(await this.accessibilityFaults()).toEqual([]);
+  }
+
+  /** Opens each dialog of the page in turn, by the buttons whose names end with an ellipsis. @returns their titles */
+  async eachDialog(work: (button: Locator) => Promise<void>): Promise<readonly string[]> {
+    const titles: string[] = [];
+    const buttons = this.page.locator('main button:enabled').filter({ hasText: /…$/ });
+    for (const button of await buttons.all()) {
+      if (!(await button.isVisible())) continue;
+      await button.click();
+      titles.push(await this.page.getByRole('dialog').getByRole('heading').first().innerText());
+      await work(button);
+      await this.page.keyboard.press('Escape');
+      await this.page.getByRole('dialog').waitFor({ state: 'detached' });
+    }
+    return titles;
   }
 
   /** Whether a reader has to scroll sideways. Tables may scroll in a box of their own. */

@@ -7,7 +7,7 @@ import { Action } from '../../ui/action.ts';
 import { focus } from '../../ui/focus.ts';
 import { update } from '../../update.ts';
 import { getPasskey, hasPasskeys, NOT_CONFIRMED, noPasskeysHere } from './passkeys.ts';
-import { codeLabel } from './step-up-rules.ts';
+import { codeLabel } from './login-rules.ts';
 
 /** An e-mail and a password that are right, for a user who has a second factor as well. */
 interface HalfDone {
@@ -53,6 +53,8 @@ async function attempt(work: () => Promise<void>, form: HTMLFormElement | null =
 function afterRefusal(refusal: Refusal): Refusal {
   const { reason, requestId, retryAfterSeconds } = refusal;
   if (reason === 'PASSKEYS_DISABLED') arePasskeysOff = true;
+  if (reason === 'INVALID_CREDENTIALS')
+    return new Refusal('The e-mail or the password is wrong.', reason, requestId);
   if (retryAfterSeconds === null || reason !== 'LOGIN_RATE_LIMITED') return refusal;
   throttledUntilMs = performance.now() + retryAfterSeconds * 1000;
   setTimeout(() => {
@@ -161,7 +163,7 @@ const whenLeft = (element: Element | undefined): void => {
 /** The login, in place of a page. */
 export function loginView(): TemplateResult {
   return html`<h1 tabindex="-1" ${ref(whenLeft)}>Log in to Postern</h1>
-    ${farewellMessage() === '' ? nothing : html`<p role="status">${farewellMessage()}</p>`}
+    ${farewellMessage() === '' || halfDone !== null ? nothing : html`<p role="status">${farewellMessage()}</p>`}
     ${
       isSecureContext
         ? nothing

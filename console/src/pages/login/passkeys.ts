@@ -1,6 +1,7 @@
 import type { PasskeyAssertion, PasskeyChallenge } from '../../../../src/generated/postern/v1/auth.ts';
 import { post, Refusal } from '../../post.ts';
 import type { Wire } from '../../wire.ts';
+import { noPasskeysAt } from './login-rules.ts';
 
 /** Whether the browser has passkeys, with its own functions for their JSON (WebAuthn Level 3). */
 export function hasPasskeys(): boolean {
@@ -10,15 +11,6 @@ export function hasPasskeys(): boolean {
 /** Why there are no passkeys at the address of this page, or null. */
 export function noPasskeysHere(): string | null {
   return noPasskeysAt(location);
-}
-
-/** @param page the address of a page */
-export function noPasskeysAt({ hostname, port }: Pick<Location, 'hostname' | 'port'>): string | null {
-  const isIPv6 = hostname.startsWith('[');
-  if (!isIPv6 && !/^[\d.]+$/.test(hostname)) return null;
-  if (hostname !== '[::1]' && !hostname.startsWith('127.'))
-    return 'Passkeys need a host name: open this page by its name instead of its IP address.';
-  return `Passkeys need a host name: open http://localhost${port === '' ? '' : `:${port}`}/console/ instead.`;
 }
 
 /** Lets the browser answer a challenge of the service. @throws Refusal, also when the browser refuses */

@@ -11,7 +11,7 @@ import { focus } from '../../ui/focus.ts';
 import { Load } from '../../ui/load.ts';
 import type { AuthMethods, Wire } from '../../wire.ts';
 import { getPasskey, hasPasskeys, noPasskeysHere } from './passkeys.ts';
-import { isAskedAgain, offersOf } from './step-up-rules.ts';
+import { isAskedAgain, offersOf } from './login-rules.ts';
 
 type Proof = AuthMethods['stepUp']['request'];
 
@@ -19,9 +19,15 @@ let asking: Promise<boolean> | null = null;
 /** The address of the page where the question was last declined. */
 let declinedAt: string | null = null;
 
-/** Asks for a fresh proof of the user, once for all calls that need it. Returns whether there is one. @param path of the call */
-export function askForProof(path: string): Promise<boolean> {
-  if (declinedAt === location.hash && !isAskedAgain(path)) return Promise.resolve(false);
+/**
+ * Asks for a fresh proof of the user, once for all calls that need it. Returns whether there is one.
+ *
+ * @param path of the refused call
+ * @param because a call was refused, or a person has asked for it
+ */
+export function askForProof(path: string, because: 'refused' | 'asked-for' = 'refused'): Promise<boolean> {
+  if (because === 'refused' && declinedAt === location.hash && !isAskedAgain(path))
+    return Promise.resolve(false);
   asking ??= ask(path.includes('AdminService/')).finally(() => (asking = null));
   return asking;
 }

@@ -42,6 +42,7 @@ export function livesOf(keys: readonly KeyTimes[], revokedAtMs: ReadonlyMap<stri
   return keys.map((key) => {
     const isRevoked = key.state === 'revoked';
     const stopsMs = stopOf(key, keys, revokedAtMs);
+    const successor = key.state === 'active' ? keys.find(({ state }) => state === 'pending') : undefined;
     const endMs = isRevoked
       ? (revokedAtMs.get(key.kid) ?? stopsMs ?? key.activateAtMs)
       : key.state === 'retired'
@@ -54,8 +55,9 @@ export function livesOf(keys: readonly KeyTimes[], revokedAtMs: ReadonlyMap<stri
     };
     add('published', key.createdAtMs, key.activateAtMs);
     const wasRetired = key.removeAtMs !== null && (key.state === 'retired' || isRevoked);
-    add('signs', key.activateAtMs, wasRetired ? stopsMs : null);
-    if (wasRetired && stopsMs !== null) add('retired', stopsMs, key.removeAtMs);
+    const retiresMs = successor?.activateAtMs ?? (wasRetired ? stopsMs : null);
+    add('signs', key.activateAtMs, retiresMs);
+    if (retiresMs !== null) add('retired', retiresMs, key.removeAtMs);
     return { ...key, phases, endMs, isRevoked };
   });
 }

@@ -15,6 +15,7 @@ const states: Readonly<Record<string, string>> = {
   retired: 'Retired, verifies its last tokens',
   revoked: 'Revoked',
 };
+const tags: Readonly<Record<string, string>> = { pending: 'accent', active: 'good', revoked: 'danger' };
 const iso = (atMs: number) => new Date(atMs).toISOString();
 /** The default of POSTERN_KEY_ROTATION. */
 const DEFAULT_ROTATION_MS = 30 * 86_400_000;
@@ -138,27 +139,29 @@ function keyRow(now: KeysNow, life: KeyLife): TemplateResult {
   };
   return html`<tr>
     <th scope="row"><code title=${kid}>${short}</code> <span class="detail">${algorithm}</span></th>
-    <td><span class="tag ${state}">${states[state] ?? state}</span></td>
+    <td><span class="tag ${tags[state] ?? ''}">${states[state] ?? state}</span></td>
     <td>${time(iso(createdAtMs))}</td>
     <td>${begin('signs')}</td>
     <td>${begin('retired')}</td>
     <td>
       ${endMs === null ? html`<span class="absent">–</span>` : html`${isRevoked ? 'revoked ' : ''}${time(iso(endMs))}`}
     </td>
-    <td>
-      ${
-        isRevoked
-          ? nothing
-          : html`<button
-              type="button"
-              class="danger"
-              aria-label=${`Revoke key ${short}`}
-              @click=${() => askRevoke(now, life)}
-            >
-              Revoke
-            </button>`
-      }
-      <a href=${href(['audit'], { target: kid })} aria-label=${`Events on key ${short}`}>Events</a>
+    <td class="do">
+      <div class="buttons">
+        <a href=${href(['audit'], { target: kid })} aria-label=${`Events on key ${short}`}>Events</a>
+        ${
+          isRevoked
+            ? nothing
+            : html`<button
+                type="button"
+                class="danger"
+                aria-label=${`Revoke key ${short}`}
+                @click=${() => askRevoke(now, life)}
+              >
+                Revoke
+              </button>`
+        }
+      </div>
     </td>
   </tr>`;
 }

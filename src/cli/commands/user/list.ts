@@ -1,4 +1,4 @@
-import { listUsers } from '../../../features/users/user-queries.ts';
+import { listUsers } from '../../../features/users/list-users-queries.ts';
 import { commandCall, type CommandDefinition } from '../../command.ts';
 import { printJson, printTable } from '../../output.ts';
 import { userDocument, USER_HEADINGS, userRow } from './user-view.ts';

@@ -67,3 +67,18 @@ export function codeLabel(hasApp: boolean, hasRecoveryCodes: boolean): string {
 export function isAskedAgain(path: string): boolean {
   return !/\/(?:Get|List)\w*$/.test(path);
 }
+
+/** Why browsers use no passkeys on a page, by its address; null where they do. */
+export function noPasskeysAt({
+  hostname,
+  port,
+}: {
+  readonly hostname: string;
+  readonly port: string;
+}): string | null {
+  const isIPv6 = hostname.startsWith('[');
+  if (!isIPv6 && !/^[\d.]+$/.test(hostname)) return null;
+  if (hostname !== '[::1]' && !hostname.startsWith('127.'))
+    return 'Passkeys need a host name: open this page by its name instead of its IP address.';
+  return `Passkeys need a host name: open http://localhost${port === '' ? '' : `:${port}`}/console/ instead.`;
+}

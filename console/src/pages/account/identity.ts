@@ -1,0 +1,106 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+
+import { post, Refusal } from '../../post.ts';
+import { admin } from '../../rpc.ts';
+import { accessToken, loggedIn } from '../../session.ts';
+import { Load } from '../../ui/load.ts';
+import { askForProof } from '../login/step-up.ts';
+
+/** What the database says of the user, beside the access token. */
+interface Known {
+  /** Empty where the user may not ask for it. */
+  readonly email: string;
+  /** Whether the user has the role `admin`, and it is withheld until a second factor was used. */
+  readonly isAdminWithheld: boolean;
+}
+
+const GET_USER = 'postern.v1.AdminService/GetUser';
+
+/** Who is logged in. */
+export class Identity {
+  readonly #known: Load<Known>;
+
+  constructor(isAdmin: boolean) {
+    this.#known = new Load(() => (isAdmin ? ofAdmin() : ofOther()));
+  }
+
+  /** Null while it is not known. */
+  get email(): string | null {
+    const email = this.#known.value?.email ?? '';
+    return email === '' ? null : email;
+  }
+
+  view(): TemplateResult {
+    const user = loggedIn();
+    if (user === null) return html``;
+    const { userId, sessionId, roles, acr } = user;
+    const email = this.email;
+    return html`${this.#known.view(({ isAdminWithheld }) => (isAdminWithheld ? withheldView() : html``))}
+      <dl class="facts">
+        ${
+          email === null
+            ? nothing
+            : html`<dt>E-mail</dt>
+                <dd>${email}</dd>`
+        }
+        <dt>User id</dt>
+        <dd><code>${userId}</code></dd>
+        <dt>Roles</dt>
+        <dd>
+          ${
+            roles.length === 0
+              ? html`<span class="absent">none</span>`
+              : roles.map((role) => html`<span class="tag">${role}</span> `)
+          }
+        </dd>
+        <dt>Logged in with</dt>
+        <dd>
+          ${acr === 'aal2' ? 'a second factor or a passkey' : 'the password alone'}
+          <span class="tag">${acr}</span>
+        </dd>
+        <dt>Session</dt>
+        <dd><code>${sessionId}</code></dd>
+      </dl>
+      ${
+        roles.includes('admin') || this.#known.value?.isAdminWithheld === true
+          ? nothing
+          : html`<p class="detail">
+              The other pages are for users with the role <code>admin</code>. If you have just been given it,
+              log in again.
+            </p>`
+      }`;
+  }
+}
+
+async function ofAdmin(): Promise<Known> {
+  const { email = '' } = await admin('getUser', { userId: loggedIn()?.userId ?? '' });
+  return { email, isAdminWithheld: false };
+}
+
+/**
+ * Only AdminService knows whether a role is withheld: it refuses an administrator below the level otherwise than anybody else.
+ * Sent without the question for a proof that other calls lead to, since nobody has asked for anything yet.
+ */
+async function ofOther(): Promise<Known> {
+  const user = loggedIn();
+  if (user === null || user.acr === 'aal2') return { email: '', isAdminWithheld: false };
+  const refusal = await post(GET_USER, { userId: user.userId }, accessToken()).then(
+    () => null,
+    (error: unknown) => (error instanceof Refusal ? error : null),
+  );
+  return { email: '', isAdminWithheld: refusal?.reason === 'STEP_UP_REQUIRED' };
+}
+
+function withheldView(): TemplateResult {
+  return html`<div class="notice warn">
+    <p>
+      <strong>Your role <code>admin</code> needs a second factor.</strong> Confirm with the one that you have,
+      or add one below. Then the other pages open.
+    </p>
+    <p>
+      <button type="button" class="primary" @click=${() => void askForProof(GET_USER, 'asked-for')}>
+        Confirm with a second factor
+      </button>
+    </p>
+  </div>`;
+}

@@ -1,0 +1,49 @@
+import { html } from 'lit-html';
+
+import { openDialog } from '../../ui/dialog.ts';
+import { update } from '../../update.ts';
+
+/** Shows recovery codes, which the service does not show again. Escape does not close it. */
+export function showRecoveryCodes(codes: readonly string[]): void {
+  const text = codes.join('\n') + '\n';
+  const file = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
+  let copied = '';
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      copied = 'Copied.';
+    } catch {
+      copied = 'The browser does not allow copying here: select the codes.';
+    }
+    update();
+  };
+  openDialog({
+    title: 'Your recovery codes',
+    staysOpen: true,
+    view: (close) =>
+      html`<p>
+          Each of them logs you in once, in place of your second factor. They are not shown again: keep them
+          where your phone is not, on paper or in a password manager.
+        </p>
+        <output class="secret"
+          ><ol class="codes">
+            ${codes.map((code) => html`<li><code>${code}</code></li>`)}
+          </ol></output
+        >
+        <p role="status">${copied}</p>
+        <div class="buttons">
+          <button type="button" @click=${() => void copy()}>Copy</button>
+          <a class="button" download="postern-recovery-codes.txt" href=${file}>Download as text</a>
+          <button
+            type="button"
+            class="primary"
+            @click=${() => {
+              URL.revokeObjectURL(file);
+              close();
+            }}
+          >
+            I have kept them
+          </button>
+        </div>`,
+  });
+}

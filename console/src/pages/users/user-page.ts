@@ -1,0 +1,154 @@
+import { html, type TemplateResult } from 'lit-html';
+
+import type { User } from '../../../../src/generated/postern/v1/admin.ts';
+import { href, type Page } from '../../router.ts';
+import { admin, Refusal } from '../../rpc.ts';
+import { loggedIn } from '../../session.ts';
+import { ApiKeys } from '../../ui/api-keys.ts';
+import { time } from '../../ui/format.ts';
+import { Load } from '../../ui/load.ts';
+import { rememberName } from '../../ui/subject.ts';
+import type { Wire } from '../../wire.ts';
+import {
+  askForEmail,
+  askForRoles,
+  askToDelete,
+  askToDisable,
+  askToEnable,
+  type UserOnPage,
+} from './change-user.ts';
+import { askToResetPassword } from './reset-password.ts';
+import { UserAudit } from './user-audit.ts';
+import { UserFactors } from './user-factors.ts';
+import { rolesView, stateView } from './user-list.ts';
+import { UserSessions } from './user-sessions.ts';
+
+/** A user, and whether nobody else who is enabled has the role `admin`; null where there is no such user. */
+type Shown = Pick<UserOnPage, 'user' | 'isOnlyAdmin'> | null;
+
+/** `#/users/ID` */
+export function userPage(userId: string): Page {
+  const isSelf = userId === loggedIn()?.userId;
+  const shown = new Load<Shown>(() => read(userId));
+  const sections = {
+    sessions: new UserSessions(userId),
+    factors: new UserFactors(userId),
+    keys: new ApiKeys({ userId }, () => shown.value?.user.roles ?? []),
+    audit: new UserAudit(userId),
+  };
+  /** A change of the user may end sessions and keys, and is an event. */
+  const reloadSections = () => {
+    sections.sessions.reload();
+    void sections.factors.reload();
+    void sections.keys.reload();
+    sections.audit.reload();
+  };
+  const reload = async () => {
+    await shown.reload();
+    reloadSections();
+  };
+  const view = ({ user, isOnlyAdmin }: NonNullable<Shown>) => {
+    const { email = '' } = user;
+    const changed = (after: Wire<User>) => {
+      rememberName(userId, after.email);
+      // Whether others are administrators as well is asked only for one who may be the last.
+      shown.set({ user: after, isOnlyAdmin });
+      void reload();
+    };
+    const page = { user, isSelf, isOnlyAdmin, changed, reload };
+    return html`
+      ${facts(page)}
+      <div class="buttons">
+        <button type="button" @click=${() => askToResetPassword(user, reloadSections)}>
+          Create a password reset token
+        </button>
+        ${stateButtons(page)}
+      </div>
+      ${sections.sessions.view(email)} ${sections.factors.view({ email, isSelf, reset: reloadSections })}
+      ${sections.keys.view(user.disabled)} ${sections.audit.view()}
+    `;
+  };
+  return {
+    get title() {
+      return shown.value?.user.email ?? 'User';
+    },
+    view: () => html`
+      <p class="back"><a href=${href(['users'])}>All users</a></p>
+      ${shown.view((value) => (value === null ? absent(userId) : view(value)))}
+    `,
+  };
+}
+
+async function read(userId: string): Promise<Shown> {
+  try {
+    const user = await admin('getUser', { userId });
+    rememberName(userId, user.email);
+    return { user, isOnlyAdmin: await isOnlyAdmin(user) };
+  } catch (error) {
+    if (error instanceof Refusal && error.reason === 'RESOURCE_NOT_FOUND') return null;
+    throw error;
+  }
+}
+
+/** Of an only administrator the role, the state and the user cannot be taken away, so nothing of it is offered. */
+async function isOnlyAdmin({ roles = [], disabled = false }: Wire<User>): Promise<boolean> {
+  if (disabled || !roles.includes('admin')) return false;
+  const { users = [] } = await admin('listUsers', { role: 'admin', disabled: false, pageSize: 2 });
+  return users.length < 2;
+}
+
+function absent(userId: string): TemplateResult {
+  return html`<p class="none">
+    There is no user with the ID <code>${userId}</code>. It may have been deleted:
+    <a href=${href(['audit'], { target: userId })}>see what happened to it</a>.
+  </p>`;
+}
+
+function facts(page: UserOnPage): TemplateResult {
+  const { id, email, externalId = '', roles = [], disabled, createdAt, updatedAt } = page.user;
+  return html`<dl class="facts">
+    <dt>E-mail</dt>
+    <dd>
+      ${email}
+      <button type="button" class="quiet" aria-label="Change the e-mail" @click=${() => askForEmail(page)}>
+        Change
+      </button>
+    </dd>
+    <dt>State</dt>
+    <dd>${stateView(disabled)}</dd>
+    <dt>Roles</dt>
+    <dd>
+      ${rolesView(roles)}
+      <button type="button" class="quiet" aria-label="Change the roles" @click=${() => askForRoles(page)}>
+        Change
+      </button>
+    </dd>
+    <dt>ID</dt>
+    <dd><code>${id}</code></dd>
+    <dt>External ID</dt>
+    <dd>${externalId === '' ? html`<span class="absent">none</span>` : externalId}</dd>
+    <dt>Created</dt>
+    <dd>${time(createdAt)}</dd>
+    <dt>Last changed</dt>
+    <dd>${time(updatedAt)}</dd>
+  </dl>`;
+}
+
+function stateButtons(page: UserOnPage): TemplateResult {
+  const { disabled = false } = page.user;
+  if (page.isSelf || page.isOnlyAdmin)
+    return html`<p class="detail">
+      ${
+        page.isSelf
+          ? 'You cannot disable or delete yourself: another administrator can.'
+          : 'The only administrator cannot be disabled or deleted: give somebody else the role admin first.'
+      }
+    </p>`;
+  return html`${
+      disabled
+        ? html`<button type="button" @click=${() => askToEnable(page)}>Enable the user</button>`
+        : html`<button type="button" class="danger" @click=${() => askToDisable(page)}>
+            Disable the user
+          </button>`
+    } <button type="button" class="danger" @click=${() => askToDelete(page)}>Delete the user</button>`;
+}
