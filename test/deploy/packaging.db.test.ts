@@ -58,6 +58,8 @@ describe('the package', () => {
         'package.json',
         'dist/command/postern.js',
         'dist/client/postern-client.js',
+        'dist/console/index.html',
+        'dist/console/NOTICES.txt',
         'proto/postern/v1/auth.proto',
         'proto/postern.binpb',
       ]),
@@ -79,7 +81,7 @@ describe('the package', () => {
   test('holds no module whose source is gone', () => {
     const modules = packed.files
       .map(({ path }) => path)
-      .filter((path) => path.startsWith('dist/') && !path.startsWith('dist/command/'));
+      .filter((path) => path.startsWith('dist/') && !/^dist\/(?:command|console)\//.test(path));
     expect(modules.length).toBeGreaterThan(500);
     const sourceOf = (path: string) => path.replace(/^dist/, 'src').replace(/(\.js|\.d\.ts)(\.map)?$/, '.ts');
     expect(modules.filter((path) => !existsSync(join(root, sourceOf(path))))).toEqual([]);

@@ -7,6 +7,7 @@ export interface Listening {
   readonly grpc: string;
   readonly http: string;
   readonly admin?: string;
+  readonly console?: string;
   readonly pid: number;
 }
 
