@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import * as grpc from '@grpc/grpc-js';
 
+import { checkedBy } from '../../services/ext-authz/check.ts';
 import { callOverHttp } from '../../support/call-over-http.ts';
 import { scrape } from '../../support/scrape.ts';
 import { startTestService, type TestService } from '../../support/test-service.ts';
@@ -89,6 +90,16 @@ test('C20 the counters grow with the calls, and are those of /metrics', async ()
   expect(after.hash_queue['average_seconds']).toBeGreaterThan(0);
   expect(after.database).toMatchObject({ reachable: true, circuit_open: false, connections_max: 10 });
   expect(after.watchers).toBe(0);
+});
+
+test('C20 a denial of Check is a refused verification, although its status is OK', async () => {
+  const { authorization = '' } = admin;
+  const before = (await overview()).verifications;
+  expect((await checkedBy(service, { headers: { authorization } })).allowed).toBe(true);
+  expect((await checkedBy(service, { headers: {} })).allowed).toBe(false);
+  expect((await checkedBy(service, { headers: { authorization: 'Bearer nothing' } })).allowed).toBe(false);
+  const after = (await overview()).verifications;
+  expect([after.ok - before.ok, after.refused - before.refused]).toEqual([1, 2]);
 });
 
 test('C20 over HTTP the counts are JSON numbers', async () => {
