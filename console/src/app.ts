@@ -90,7 +90,6 @@ function openPage(): void {
       ? accountPage({ segments: ['account'], query: new URLSearchParams() })
       : (section?.open(route) ?? null);
   page ??= notFound;
-  document.title = `${page.title} · Postern`;
   // A screen reader begins at the new page, and so does the keyboard.
   if (!isFirst) queueMicrotask(() => document.querySelector<HTMLElement>('h1')?.focus());
 }
@@ -104,6 +103,8 @@ function view(): TemplateResult {
       document.title = 'Log in · Postern';
       return html`<main class="login">${loginView()}</main>`;
     case 'session':
+      // A page may know its name only once it has read what it shows.
+      document.title = `${page?.title ?? ''} · Postern`;
       return html`${header()}
         <main id="main">
           ${troubleView() ?? nothing}

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 
-import { isAskedAgain, noPasskeysAt, offersOf } from '../../console/src/pages/login/login-rules.ts';
+import { isAskedAgain, noPasskeysAt, offersOf, waitText } from '../../console/src/pages/login/login-rules.ts';
 
 const app = { kind: 'TOTP' };
 const passkey = { kind: 'PASSKEY' };
@@ -42,4 +42,10 @@ test('C56 at an IP address the page says where passkeys can be used, with its ow
   expect(noPasskeysAt({ hostname: '[::1]', port: '' })).toContain('http://localhost/console/');
   expect(noPasskeysAt({ hostname: '192.168.1.7', port: '80' })).not.toContain('localhost');
   expect(noPasskeysAt({ hostname: '[fd00::7]', port: '80' })).toContain('by its name');
+});
+
+test('C53 a wait is said in seconds, and from two minutes on in whole minutes that are never too short', () => {
+  expect([1, 5, 90, 91, 120, 121, 3600].map(waitText)).toEqual([
+    ...['a second', '5 seconds', '90 seconds', '2 minutes', '2 minutes', '3 minutes', '60 minutes'],
+  ]);
 });

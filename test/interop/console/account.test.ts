@@ -71,6 +71,27 @@ describeWith('chromium', 'the login and My account of the console', () => {
     });
   });
 
+  test('C53 after too many failed logins the page says how long to wait, and lets nobody try before', async () => {
+    const person = await makePerson();
+    for (let tries = 0; tries < 5; tries += 1) {
+      const login = { email: person.email, password: 'wrong horse battery' };
+      expect((await console.service.call('postern.v1.AuthService/Login', login)).reason).toBe(
+        'INVALID_CREDENTIALS',
+      );
+    }
+    await console.onPage(
+      { as: null, refusals: /^(429 \/console\/session|403 \/postern\.v1\.AdminService\/GetUser)$/ },
+      async (page) => {
+        await typePassword(page, person);
+        await page.says(/^Too many failed logins\. Try again in (a second|\d seconds)\.$/);
+        const button = page.page.getByRole('button', { name: 'Log in', exact: true });
+        expect(await button.isDisabled()).toBe(true);
+        await button.click();
+        await page.button('Log out').waitFor();
+      },
+    );
+  });
+
   test('C54 a person adds an authenticator app, logs in with a code and with a recovery code, and each counts once', async () => {
     const person = await makePerson();
     await console.onPage({ as: person, refusals: REFUSALS, acceptDownloads: true }, async (page) => {
@@ -203,6 +224,7 @@ describeWith('chromium', 'the login and My account of the console', () => {
       const other = await page.page.context().newPage();
       await other.goto(console.url);
       await other.getByRole('button', { name: 'Log out' }).waitFor();
+      await page.page.bringToFront();
       await page.open('#/account');
       await page.page.getByLabel('Current password').fill('wrong horse battery');
       await page.page.getByLabel('New password', { exact: true }).fill('staple horse battery 9');

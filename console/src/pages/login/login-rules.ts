@@ -82,3 +82,9 @@ export function noPasskeysAt({
     return 'Passkeys need a host name: open this page by its name instead of its IP address.';
   return `Passkeys need a host name: open http://localhost${port === '' ? '' : `:${port}`}/console/ instead.`;
 }
+
+/** How long to wait, in words. Never too short: a login before the end would be refused again. */
+export function waitText(seconds: number): string {
+  const [amount, unit] = seconds <= 90 ? [seconds, 'second'] : [Math.ceil(seconds / 60), 'minute'];
+  return amount === 1 ? `a ${unit}` : `${amount} ${unit}s`;
+}

@@ -7,7 +7,7 @@ import { Action } from '../../ui/action.ts';
 import { focus } from '../../ui/focus.ts';
 import { update } from '../../update.ts';
 import { getPasskey, hasPasskeys, NOT_CONFIRMED, noPasskeysHere } from './passkeys.ts';
-import { codeLabel } from './login-rules.ts';
+import { codeLabel, waitText } from './login-rules.ts';
 
 /** An e-mail and a password that are right, for a user who has a second factor as well. */
 interface HalfDone {
@@ -62,7 +62,7 @@ function afterRefusal(refusal: Refusal): Refusal {
     action.reset();
     update();
   }, retryAfterSeconds * 1000);
-  const text = `Too many failed logins. Try again in ${retryAfterSeconds === 1 ? 'a second' : `${retryAfterSeconds} seconds`}.`;
+  const text = `Too many failed logins. Try again in ${waitText(retryAfterSeconds)}.`;
   return new Refusal(text, reason, requestId);
 }
 

@@ -30,42 +30,34 @@ type Shown = Pick<UserOnPage, 'user' | 'isOnlyAdmin'> | null;
 export function userPage(userId: string): Page {
   const isSelf = userId === loggedIn()?.userId;
   const shown = new Load<Shown>(() => read(userId));
-  const sections = {
-    sessions: new UserSessions(userId),
-    factors: new UserFactors(userId),
-    keys: new ApiKeys({ userId }, () => shown.value?.user.roles ?? []),
-    audit: new UserAudit(userId),
-  };
-  /** A change of the user may end sessions and keys, and is an event. */
-  const reloadSections = () => {
-    sections.sessions.reload();
-    void sections.factors.reload();
-    void sections.keys.reload();
-    sections.audit.reload();
-  };
+  /** Read once it is known that there is such a user. */
+  let sections: Sections | null = null;
+  const sectionsOf = () => (sections ??= openSections(userId, () => shown.value?.user.roles ?? []));
   const reload = async () => {
     await shown.reload();
-    reloadSections();
+    if (shown.value !== null) reloadSections(sectionsOf());
   };
   const view = ({ user, isOnlyAdmin }: NonNullable<Shown>) => {
     const { email = '' } = user;
     const changed = (after: Wire<User>) => {
       rememberName(userId, after.email);
-      // Whether others are administrators as well is asked only for one who may be the last.
+      // Shown at once; whether others are administrators as well is read anew.
       shown.set({ user: after, isOnlyAdmin });
       void reload();
     };
     const page = { user, isSelf, isOnlyAdmin, changed, reload };
+    const { sessions, factors, keys, audit } = sectionsOf();
+    const reset = () => reloadSections(sectionsOf());
     return html`
       ${facts(page)}
       <div class="buttons">
-        <button type="button" @click=${() => askToResetPassword(user, reloadSections)}>
+        <button type="button" @click=${() => askToResetPassword(user, reset)}>
           Create a password reset token
         </button>
         ${stateButtons(page)}
       </div>
-      ${sections.sessions.view(email)} ${sections.factors.view({ email, isSelf, reset: reloadSections })}
-      ${sections.keys.view(user.disabled)} ${sections.audit.view()}
+      ${sessions.view(email)} ${factors.view({ email, isSelf, reset })} ${keys.view(user.disabled)}
+      ${audit.view()}
     `;
   };
   return {
@@ -77,6 +69,30 @@ export function userPage(userId: string): Page {
       ${shown.view((value) => (value === null ? absent(userId) : view(value)))}
     `,
   };
+}
+
+interface Sections {
+  readonly sessions: UserSessions;
+  readonly factors: UserFactors;
+  readonly keys: ApiKeys;
+  readonly audit: UserAudit;
+}
+
+function openSections(userId: string, roles: () => readonly string[]): Sections {
+  return {
+    sessions: new UserSessions(userId),
+    factors: new UserFactors(userId),
+    keys: new ApiKeys({ userId }, roles),
+    audit: new UserAudit(userId),
+  };
+}
+
+/** A change of the user may end sessions and keys, and is an event. */
+function reloadSections({ sessions, factors, keys, audit }: Sections): void {
+  sessions.reload();
+  void factors.reload();
+  void keys.reload();
+  audit.reload();
 }
 
 async function read(userId: string): Promise<Shown> {
