@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { listUsers, type UserFilter } from '../../../src/features/users/list-users-queries.ts';
 import { lockOthersWithRole } from '../../../src/features/users/user-queries.ts';
+import type { Transaction } from '../../../src/database/database.ts';
 import { testCall } from '../../support/test-call.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 
@@ -73,6 +74,41 @@ test('C31 every search of users uses an index that serves it, whatever the colla
   expect(text).toContain('(email text_pattern_ops)');
   const plan = await database.query(`EXPLAIN SELECT id FROM users WHERE starts_with(email, 'ann11')`);
   expect(plan.map((row) => String(row['QUERY PLAN'])).join('\n')).toContain('users_email_key');
+});
+
+/** How many rows of the table a statement reads. */
+function rowsRead(work: (trx: Transaction) => Promise<unknown>): Promise<number> {
+  return database.database.transaction(testCall(), async (trx) => {
+    // Whatever this connection has not yet reported, of earlier transactions too.
+    const counted = async () => {
+      const { rows } = await trx.raw<{ rows: { read: string }[] }>(
+        `SELECT seq_tup_read + idx_tup_fetch AS read FROM pg_stat_xact_user_tables WHERE relname = 'users'`,
+      );
+      return Number(rows[0]?.read);
+    };
+    const before = await counted();
+    await work(trx);
+    return (await counted()) - before;
+  });
+}
+
+test.each([
+  ['a role of few', { role: 'seldom' }, 100],
+  ['a role of nobody', { role: 'none' }, 10],
+  ['a role of few among those with a common prefix', { role: 'seldom', emailPrefix: 'bob' }, 100],
+  ['disabled users', { disabled: true }, 100],
+  ['disabled users with a common role', { disabled: true, role: 'often' }, 100],
+  ['a prefix of few', { emailPrefix: 'ann119' }, 200],
+  ['no filter', {}, 60],
+])('C31 a search for %s reads few of the users', async (_, filter, limit) => {
+  const read = await rowsRead((trx) => listUsers(trx, { afterId: null, limit: 51 }, { ...all, ...filter }));
+  expect(read).toBeLessThanOrEqual(limit);
+});
+
+test('to find another holder of a role reads no more than the holders', async () => {
+  expect(
+    await rowsRead((trx) => lockOthersWithRole(trx, '00000000-0000-4000-8000-000000000000', 'none')),
+  ).toBe(0);
 });
 
 test('another holder of a role is found among those who are enabled', async () => {

@@ -33,7 +33,9 @@ test('C30 from a search to the user: roles, sessions, disabled, deleted', async 
     email: 'ann.lee@example.com',
     password: 'not her password',
   });
-  await postern.onPage({}, async (at) => {
+  // The page of a user who was deleted.
+  const refusals = /^404 \/postern\.v1\.AdminService\/GetUser$/;
+  await postern.onPage({ refusals }, async (at) => {
     const { page } = at;
     await at.open('#/users');
     await page.getByLabel('E-mail begins with').fill('ANN.');
