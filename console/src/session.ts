@@ -122,7 +122,8 @@ async function renew(): Promise<Renewed> {
   } catch (error) {
     const message = error instanceof Refusal ? farewellOf(error.reason, before !== null) : null;
     if (message === null) throw error;
-    end(message);
+    // After a logout the reason is said already.
+    if (state.kind !== 'none') end(message);
     return 'ended';
   }
 }

@@ -195,6 +195,15 @@ describeWith('chromium', 'the login and My account of the console', () => {
       await page.button('Log out').click();
       expect((await offered).status()).toBe(200);
       await page.button('Log out').waitFor();
+
+      await makeProofOld(person);
+      await page.page.reload();
+      await page.page.getByRole('button', { name: 'Delete This device' }).click();
+      await page.page.getByLabel(/^To confirm, type/).fill('This device');
+      await page.button('Delete').click();
+      await page.page.getByRole('heading', { name: 'Confirm that it is you' }).waitFor();
+      await page.button('Use a passkey').click();
+      await page.says('No second factors.');
     });
   });
 

@@ -116,9 +116,8 @@ describeWith('chromium', 'the session of the console', () => {
       await console.onPage({ refusals: REFUSALS }, async (page) => {
         await page.says('needs a second factor.');
         expect(await page.link('Users').count()).toBe(0);
-        await page.button('Confirm with a second factor').click();
-        await page.says('you have none');
-        await page.link('Add a second factor on My account').click();
+        await page.says('Add an authenticator app or a passkey below');
+        await page.says('admin, withheld');
         await page.expectAccessible();
         await page.button('Add an authenticator app').click();
         await page.button('Continue').click();

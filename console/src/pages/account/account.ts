@@ -14,8 +14,8 @@ import { OwnSessions } from './sessions.ts';
 export function accountPage({ segments }: Route): Page | null {
   if (segments.length > 1) return null;
   const isAdmin = loggedIn()?.roles.includes('admin') ?? false;
-  const identity = new Identity(isAdmin);
   const factors = new Factors();
+  const identity = new Identity(isAdmin, () => factors.hasAny);
   const sessions = isAdmin ? new OwnSessions() : null;
   const password = new PasswordForm({
     email: () => identity.email,

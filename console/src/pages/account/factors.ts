@@ -20,6 +20,11 @@ export class Factors {
     return this.#list.reload();
   }
 
+  /** Whether the user has one. False while it is not known. */
+  get hasAny(): boolean {
+    return (this.#list.value?.factors ?? []).length > 0;
+  }
+
   view(): TemplateResult {
     const noPasskeys = hasPasskeys() ? noPasskeysHere() : null;
     return html`<section>

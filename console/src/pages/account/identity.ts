@@ -19,8 +19,10 @@ const GET_USER = 'postern.v1.AdminService/GetUser';
 /** Who is logged in. */
 export class Identity {
   readonly #known: Load<Known>;
+  readonly #hasFactor: () => boolean;
 
-  constructor(isAdmin: boolean) {
+  constructor(isAdmin: boolean, hasFactor: () => boolean) {
+    this.#hasFactor = hasFactor;
     this.#known = new Load(() => (isAdmin ? ofAdmin() : ofOther()));
   }
 
@@ -35,7 +37,8 @@ export class Identity {
     if (user === null) return html``;
     const { userId, sessionId, roles, acr } = user;
     const email = this.email;
-    return html`${this.#known.view(({ isAdminWithheld }) => (isAdminWithheld ? withheldView() : html``))}
+    const isWithheld = this.#known.value?.isAdminWithheld === true;
+    return html`${this.#known.view(({ isAdminWithheld }) => (isAdminWithheld ? withheldView(this.#hasFactor()) : html``))}
       <dl class="facts">
         ${
           email === null
@@ -47,11 +50,9 @@ export class Identity {
         <dd><code>${userId}</code></dd>
         <dt>Roles</dt>
         <dd>
-          ${
-            roles.length === 0
-              ? html`<span class="absent">none</span>`
-              : roles.map((role) => html`<span class="tag">${role}</span> `)
-          }
+          ${roles.map((role) => html`<span class="tag">${role}</span> `)}
+          ${isWithheld ? html`<span class="tag warn">admin, withheld</span>` : nothing}
+          ${roles.length === 0 && !isWithheld ? html`<span class="absent">none</span>` : nothing}
         </dd>
         <dt>Logged in with</dt>
         <dd>
@@ -62,7 +63,7 @@ export class Identity {
         <dd><code>${sessionId}</code></dd>
       </dl>
       ${
-        roles.includes('admin') || this.#known.value?.isAdminWithheld === true
+        roles.includes('admin') || isWithheld
           ? nothing
           : html`<p class="detail">
               The other pages are for users with the role <code>admin</code>. If you have just been given it,
@@ -91,16 +92,24 @@ async function ofOther(): Promise<Known> {
   return { email: '', isAdminWithheld: refusal?.reason === 'STEP_UP_REQUIRED' };
 }
 
-function withheldView(): TemplateResult {
+function withheldView(hasFactor: boolean): TemplateResult {
   return html`<div class="notice warn">
     <p>
-      <strong>Your role <code>admin</code> needs a second factor.</strong> Confirm with the one that you have,
-      or add one below. Then the other pages open.
+      <strong>Your role <code>admin</code> needs a second factor.</strong>
+      ${
+        hasFactor
+          ? 'Confirm with yours, and the other pages open.'
+          : 'Add an authenticator app or a passkey below, and the other pages open.'
+      }
     </p>
-    <p>
-      <button type="button" class="primary" @click=${() => void askForProof(GET_USER, 'asked-for')}>
-        Confirm with a second factor
-      </button>
-    </p>
+    ${
+      hasFactor
+        ? html`<p>
+            <button type="button" class="primary" @click=${() => void askForProof(GET_USER, 'asked-for')}>
+              Confirm with a second factor
+            </button>
+          </p>`
+        : nothing
+    }
   </div>`;
 }

@@ -177,7 +177,7 @@ export function loginView(): TemplateResult {
 
 function passwordView(): TemplateResult {
   const noPasskeys = isSecureContext && hasPasskeys() ? noPasskeysHere() : null;
-  return html`<form class="card" @submit=${submitPassword}>
+  return html`<form @submit=${submitPassword}>
     <label
       >E-mail <input ${ref(whenShown)} name="email" type="email" required autocomplete="username webauthn"
     /></label>
@@ -203,7 +203,7 @@ function factorView({ email, factors }: HalfDone): TemplateResult {
   const hasCode = hasApp || factors.includes('recovery');
   const hasPasskey = factors.includes('passkey');
   const isPasskeyUsable = hasPasskey && canUsePasskeys();
-  return html`<form class="card" @submit=${submitCode}>
+  return html`<form @submit=${submitCode}>
     <p>The password of <strong>${email}</strong> is right. Now your second factor.</p>
     ${
       hasCode
