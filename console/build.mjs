@@ -12,6 +12,16 @@ const outdir = join(root, 'dist/console');
 rmSync(outdir, { recursive: true, force: true });
 mkdirSync(outdir, { recursive: true });
 
+/** Templates keep their line breaks and lose the indentation, which would be a tenth of what is sent. */
+const withoutIndentation = {
+  name: 'without-indentation',
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /console\/src\/.*\.ts$/ }, ({ path }) => ({
+      loader: 'ts',
+      contents: readFileSync(path, 'utf8').replace(/\n\s+/g, '\n'),
+    })),
+};
+
 const { metafile } = await build({
   absWorkingDir: root,
   entryPoints: { app: 'console/src/app.ts', style: 'console/src/style.css' },
@@ -23,6 +33,7 @@ const { metafile } = await build({
   // What few need, such as QR codes, is loaded when it is needed.
   splitting: true,
   minify: true,
+  plugins: [withoutIndentation],
   format: 'esm',
   target: 'es2022',
   conditions: ['production'],

@@ -103,7 +103,6 @@ function view(): TemplateResult {
       document.title = 'Log in · Postern';
       return html`<main class="login">${loginView()}</main>`;
     case 'session':
-      // A page may know its name only once it has read what it shows.
       document.title = `${page?.title ?? ''} · Postern`;
       return html`${header()}
         <main id="main">

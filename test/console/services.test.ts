@@ -53,8 +53,12 @@ describe('C39 what ends with a change of rights', () => {
 
   test('the text names the tokens, and is empty when none ends', () => {
     const account = { roles: ['reader'], ownAudiences: ['orders'] };
-    expect(tokensLostText(account, { ...account, roles: [] })).toContain('all access tokens of the account');
-    expect(tokensLostText(account, { ...account, ownAudiences: [] })).toContain('acts for somebody else');
+    expect(tokensLostText(account, { ...account, roles: [] })).toContain(
+      'Taken away: reader. All access tokens of the account end',
+    );
+    expect(tokensLostText(account, { ...account, ownAudiences: [] })).toContain(
+      'Taken away: orders. All tokens in which the account acts',
+    );
     expect(tokensLostText(account, { ...account, roles: ['reader', 'writer'] })).toBe('');
   });
 });

@@ -11,6 +11,11 @@ const MAX_PAGE = 1_000;
 const PAGES_PER_SEARCH = 10;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
+/** Whether a text can be an id: of what cannot, there is nothing to ask the service. */
+export function isId(text: string): boolean {
+  return UUID.test(text);
+}
+
 /**
  * Finds things by their ids in a list of the service that has no filter for them. The list is in the order of the ids, so
  * reading begins at the nearest place before the id that any read has passed, and ends as soon as the id was passed. What was
@@ -42,17 +47,20 @@ export class Directory<Item> {
   /** What has one of the ids, by id. Those that do not exist are absent. */
   async find(ids: Iterable<string>): Promise<Map<string, Item>> {
     const found = new Map<string, Item>();
-    const missing = [...new Set(ids)].filter((id) => UUID.test(id)).sort();
+    const missing = [...new Set(ids)].filter(isId).sort();
     let [next] = missing;
     let token = next === undefined ? '' : this.#tokenBefore(next);
+    // Behind a known place it is most likely on the page that a list has shown.
+    let pageSize = token === '' ? MAX_PAGE : 0;
     while (next !== undefined) {
-      const { items, nextPageToken } = await this.page(token, MAX_PAGE);
+      const { items, nextPageToken } = await this.page(token, pageSize);
       for (const item of items) if (missing.includes(this.#idOf(item))) found.set(this.#idOf(item), item);
       const last = items.at(-1);
       if (last === undefined || nextPageToken === '') break;
       const passed = this.#idOf(last);
       next = missing.find((id) => id > passed);
       token = next === undefined ? '' : this.#tokenBefore(next);
+      pageSize = MAX_PAGE;
     }
     return found;
   }

@@ -61,7 +61,7 @@ export function audiencesPage({ segments }: Route): Page | null {
           accepts only tokens for its own audience. What a
           <a href=${href(['service-accounts'])}>service account</a> may ask for is set there.
         </p>
-        <button type="button" class="primary" @click=${add}>Add an audience…</button>
+        <button type="button" class="primary" @click=${add}>Add an audience</button>
       </div>
       <p role="status">${said}</p>
       ${audiences.view((all) => table(all, askRemoval))}
@@ -70,7 +70,7 @@ export function audiencesPage({ segments }: Route): Page | null {
 }
 
 function table(all: readonly Wire<Audience>[], remove: (name: string) => void): TemplateResult {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Audiences">
+  return html`<div class="scroll">
     <table>
       <thead>
         <tr>
@@ -95,7 +95,7 @@ function table(all: readonly Wire<Audience>[], remove: (name: string) => void): 
                       aria-label="Remove ${name}"
                       @click=${() => remove(name)}
                     >
-                      Remove…
+                      Remove
                     </button>`
               }
             </td>

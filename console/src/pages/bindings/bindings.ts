@@ -63,7 +63,7 @@ export class Bindings {
                 type="button"
                 @click=${() => askBinding(owner.clientId, () => this.#changed('The identity is bound.'))}
               >
-                Bind an identity…
+                Bind an identity
               </button>`
             : nothing
         }
@@ -94,7 +94,7 @@ export class Bindings {
 
   #table(bindings: readonly NamedBinding[]): TemplateResult {
     const other = 'clientId' in this.#owner ? 'Issuer' : 'Service account';
-    return html`<div class="scroll" tabindex="0" role="region" aria-label="Workload identities">
+    return html`<div class="scroll">
       <table>
         <thead>
           <tr>
@@ -127,7 +127,7 @@ export class Bindings {
           aria-label="Delete the binding of ${lines.join(', ')}"
           @click=${() => this.#delete(binding, lines)}
         >
-          Delete…
+          Delete
         </button>
       </td>
     </tr>`;

@@ -59,14 +59,16 @@ export function claimsHint({ issuer, kind }: BoundIssuer): string {
 export function claimsOf(
   lines: readonly ClaimLine[],
 ): { readonly claims: Record<string, string> } | { readonly fault: string } {
-  const claims: Record<string, string> = {};
-  for (const { path, value } of lines.map(({ path, value }) => ({ path: path.trim(), value }))) {
+  const claims = new Map<string, string>();
+  for (const line of lines) {
+    const [path, value] = [line.path.trim(), line.value];
     if (path === '' && value === '') continue;
     if (path === '') return { fault: `The value ${value} has no claim.` };
     if (value === '') return { fault: `The claim ${path} has no value.` };
-    if (Object.hasOwn(claims, path))
-      return { fault: `The claim ${path} is there twice; all claims must match.` };
-    claims[path] = value;
+    if (claims.has(path)) return { fault: `The claim ${path} is there twice; all claims must match.` };
+    claims.set(path, value);
   }
-  return Object.keys(claims).length === 0 ? { fault: 'At least one claim is needed.' } : { claims };
+  return claims.size === 0
+    ? { fault: 'At least one claim is needed.' }
+    : { claims: Object.fromEntries(claims) };
 }

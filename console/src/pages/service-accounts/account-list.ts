@@ -43,7 +43,7 @@ export function accountListPage({ query }: Route): Page {
           /></label>
           <button>Search</button>
         </form>
-        <button type="button" class="primary" @click=${openCreation}>Create a service account…</button>
+        <button type="button" class="primary" @click=${openCreation}>Create a service account</button>
       </div>
       ${list.view(
         table,
@@ -56,7 +56,7 @@ export function accountListPage({ query }: Route): Page {
 }
 
 function table(items: readonly Account[]): TemplateResult {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Service accounts">
+  return html`<div class="scroll">
     <table>
       <thead>
         <tr>

@@ -15,38 +15,59 @@ import { audiencesText, RIGHT_TEXTS, type AudienceRight } from './rights-texts.t
 import { rotateSecret } from './rotate-secret.ts';
 import { ServiceKeys } from './service-keys.ts';
 
+interface Parts {
+  readonly keys: ServiceKeys;
+  readonly apiKeys: ApiKeys;
+  readonly bindings: Bindings;
+  readonly events: RecentEvents;
+}
+
+function partsOf(clientId: string, roles: () => readonly string[]): Parts {
+  return {
+    keys: new ServiceKeys(clientId),
+    apiKeys: new ApiKeys({ clientId }, roles),
+    bindings: new Bindings({ clientId }),
+    events: new RecentEvents(clientId, { acts: true }),
+  };
+}
+
 /** `#/service-accounts/ID` */
 export function accountPage(clientId: string): Page {
   const account = new Load(async () => (await accounts.find([clientId])).get(clientId) ?? null);
-  const keys = new ServiceKeys(clientId);
-  const apiKeys = new ApiKeys({ clientId }, () => account.value?.roles ?? []);
-  const bindings = new Bindings({ clientId });
-  const events = new RecentEvents(clientId, { acts: true });
-  const reload = async () => {
-    await Promise.all([account.reload(), events.reload()]);
-  };
+  let parts: Parts | null = null;
   const secret = takeFreshCredentials(clientId);
   if (secret !== null) showCredentials('The account is created', clientId, secret);
 
-  const sections = (value: Account) => html`
-    ${facts(value)}
-    <div class="buttons">
-      <button type="button" @click=${() => rotateSecret(value, reload)}>Rotate the secret…</button>
-    </div>
-    ${rights(value, (changed) => {
-      account.set(changed);
+  const sections = (value: Account) => {
+    // Of an account that does not exist there is nothing else to read.
+    const { keys, apiKeys, bindings, events } = (parts ??= partsOf(
+      clientId,
+      () => account.value?.roles ?? [],
+    ));
+    const rotated = async () => {
+      await Promise.all([account.reload(), events.reload()]);
+    };
+    const changed = (after: Account) => {
+      account.set(after);
       void events.reload();
-    })}
-    ${keys.view()} ${apiKeys.view()} ${bindings.view()} ${events.view('this account')}
-    <section aria-labelledby="delete">
-      <h2 id="delete">Delete</h2>
-      <p>
-        The account goes with its secret, public keys, API keys and workload identities. All its tokens end
-        now.
-      </p>
-      <button type="button" class="danger" @click=${() => askDeletion(value)}>Delete the account…</button>
-    </section>
-  `;
+    };
+    return html`
+      ${facts(value)}
+      <div class="buttons">
+        <button type="button" @click=${() => rotateSecret(value, rotated)}>Rotate the secret</button>
+      </div>
+      ${rights(value, changed)} ${keys.view()} ${apiKeys.view()} ${bindings.view()}
+      ${events.view('this account')}
+      <section aria-labelledby="delete">
+        <h2 id="delete">Delete</h2>
+        <p>
+          The account goes with its secret, public keys, API keys and workload identities. All its tokens end
+          now.
+        </p>
+        <button type="button" class="danger" @click=${() => askDeletion(value)}>Delete the account</button>
+      </section>
+    `;
+  };
   return {
     get title() {
       return account.value?.name ?? 'Service account';
@@ -98,7 +119,7 @@ function rights(account: Account, changed: (account: Account) => void): Template
         <p class="detail">
           They are in its tokens. When one is taken away, all access tokens of the account end.
         </p>
-        <button type="button" @click=${() => changeRoles(account, changed)}>Change roles…</button>
+        <button type="button" @click=${() => changeRoles(account, changed)}>Change roles</button>
       </div>
       ${(Object.keys(RIGHT_TEXTS) as AudienceRight[]).map((right) => {
         const { legend, hint, lost } = RIGHT_TEXTS[right];
@@ -111,7 +132,7 @@ function rights(account: Account, changed: (account: Account) => void): Template
             aria-label="Change: ${legend.toLowerCase()}"
             @click=${() => changeAudiences(account, right, changed)}
           >
-            Change audiences…
+            Change audiences
           </button>
         </div>`;
       })}

@@ -23,12 +23,15 @@ export function takenAway(before: readonly string[], after: readonly string[]): 
   return before.filter((name) => !after.includes(name));
 }
 
+const LISTS = ['roles', 'allowedAudiences', 'ownAudiences', 'delegationAudiences'] as const;
+
 /** What a person reads before the change; empty when no token ends. */
 export function tokensLostText(before: Rights, after: Rights): string {
   const { asSubject, asActor } = tokensLost(before, after);
-  if (asSubject)
-    return 'Something is taken away: all access tokens of the account end now, and it has to get new ones.';
-  if (asActor)
-    return 'Something is taken away: all tokens in which the account acts for somebody else end now. Its own tokens stay valid.';
-  return '';
+  if (!asSubject && !asActor) return '';
+  const names = LISTS.flatMap((list) => takenAway(before[list] ?? [], after[list] ?? []));
+  const what = names.map((name) => (name === EVERY_AUDIENCE ? 'every other audience' : name)).join(', ');
+  return asSubject
+    ? `Taken away: ${what}. All access tokens of the account end now, and it has to get new ones.`
+    : `Taken away: ${what}. All tokens in which the account acts for somebody else end now. Its own tokens stay valid.`;
 }

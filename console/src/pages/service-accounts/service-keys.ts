@@ -31,7 +31,7 @@ export class ServiceKeys {
           ?disabled=${(this.#keys.value?.length ?? 0) >= MAX_KEYS}
           @click=${() => this.#add()}
         >
-          Add a public key…
+          Add a public key
         </button>
       </div>
       <p class="detail">
@@ -48,7 +48,7 @@ export class ServiceKeys {
   }
 
   #table(keys: readonly Wire<ServiceKey>[]): TemplateResult {
-    return html`<div class="scroll" tabindex="0" role="region" aria-label="Public keys">
+    return html`<div class="scroll">
       <table>
         <thead>
           <tr>
@@ -72,7 +72,7 @@ export class ServiceKeys {
                     aria-label="Delete the key ${kid}"
                     @click=${() => this.#delete(kid)}
                   >
-                    Delete…
+                    Delete
                   </button>
                 </td>
               </tr>`,

@@ -18,7 +18,7 @@ export function issuerListPage(): Page {
           Workloads that somebody else vouches for, such as CI jobs and pods, exchange the token of their
           issuer for one of a service account, so that they need no secret.
         </p>
-        <button type="button" class="primary" @click=${askIssuer}>Trust an issuer…</button>
+        <button type="button" class="primary" @click=${askIssuer}>Trust an issuer</button>
       </div>
       ${list.view(
         table,
@@ -29,7 +29,7 @@ export function issuerListPage(): Page {
 }
 
 function table(items: readonly Issuer[]): TemplateResult {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Trusted issuers">
+  return html`<div class="scroll">
     <table>
       <thead>
         <tr>

@@ -18,13 +18,12 @@ import { KIND_NAMES } from './presets.ts';
 /** `#/trusted-issuers/ID` */
 export function issuerPage(id: string): Page {
   const issuer = new Load(async () => (await issuers.find([id])).get(id) ?? null);
-  const bindings = new Bindings({ issuerId: id });
-  const events = new RecentEvents(id, { acts: false });
+  let parts: { readonly bindings: Bindings; readonly events: RecentEvents } | null = null;
   const enabling = new Action();
   const changed = (value: Issuer, what: string) => {
     issuer.set(value);
     said = what;
-    void events.reload();
+    void parts?.events.reload();
   };
   let said = '';
   const enable = () =>
@@ -61,27 +60,31 @@ export function issuerPage(id: string): Page {
     });
   };
 
-  const sections = (value: Issuer) => html`
-    ${facts(value)}
-    <p role="status">${said}</p>
-    ${enabling.failure()}
-    <div class="buttons">
-      ${
-        value.disabled
-          ? html`<button type="button" ?disabled=${enabling.isRunning} @click=${() => void enable()}>
-              Enable
-            </button>`
-          : html`<button type="button" class="danger" @click=${() => askToDisable(value)}>Disable…</button>`
-      }
-      <button type="button" @click=${() => changeKeys(value)}>Change the keys…</button>
-    </div>
-    ${bindings.view()} ${events.view('this issuer')}
-    <section aria-labelledby="delete">
-      <h2 id="delete">Delete</h2>
-      <p>The issuer goes with its bindings. Every token that was issued for one of its tokens ends now.</p>
-      <button type="button" class="danger" @click=${() => askDeletion(value)}>Delete the issuer…</button>
-    </section>
-  `;
+  const sections = (value: Issuer) => {
+    // Of an issuer that does not exist there is nothing else to read.
+    parts ??= { bindings: new Bindings({ issuerId: id }), events: new RecentEvents(id, { acts: false }) };
+    return html`
+      ${facts(value)}
+      <p role="status">${said}</p>
+      ${enabling.failure()}
+      <div class="buttons">
+        ${
+          value.disabled
+            ? html`<button type="button" ?disabled=${enabling.isRunning} @click=${() => void enable()}>
+                Enable
+              </button>`
+            : html`<button type="button" class="danger" @click=${() => askToDisable(value)}>Disable</button>`
+        }
+        <button type="button" @click=${() => changeKeys(value)}>Change the keys</button>
+      </div>
+      ${parts.bindings.view()} ${parts.events.view('this issuer')}
+      <section aria-labelledby="delete">
+        <h2 id="delete">Delete</h2>
+        <p>The issuer goes with its bindings. Every token that was issued for one of its tokens ends now.</p>
+        <button type="button" class="danger" @click=${() => askDeletion(value)}>Delete the issuer</button>
+      </section>
+    `;
+  };
   return {
     get title() {
       return issuer.value?.issuer ?? 'Trusted issuer';
