@@ -3,7 +3,13 @@ import fc from 'fast-check';
 
 import { axisEnd, HEIGHT, piecesOf, WIDTH } from '../../console/src/pages/overview/chart-geometry.ts';
 import { Instances, MAX_SHOWN, WINDOW_MS } from '../../console/src/pages/overview/instances.ts';
-import { judgeDatabase, judgeHashQueue, judgeTrust } from '../../console/src/pages/overview/judgements.ts';
+import {
+  delayWarning,
+  judgeDatabase,
+  judgeHashQueue,
+  judgeTrust,
+  loginWarning,
+} from '../../console/src/pages/overview/judgements.ts';
 import { between, percentile } from '../../console/src/pages/overview/percentile.ts';
 import { readingOf } from '../../console/src/pages/overview/reading.ts';
 import { digits, duration, perSecond } from '../../console/src/pages/overview/units.ts';
@@ -218,4 +224,13 @@ describe('C26 each value has a unit, and says whether it is normal', () => {
   ])('a database with %o is %s', (change, word) =>
     expect(judgeDatabase({ ...database, ...change }).word).toBe(word),
   );
+
+  test('a slow revocation, and throttled or overloaded logins', () => {
+    expect([null, 30, 1_000, 1_001].map(delayWarning)).toEqual([null, null, null, 'slow']);
+    const { logins } = reading({});
+    expect(loginWarning(undefined)).toBeNull();
+    expect(loginWarning({ ...logins, ok: 5, wrongCredentials: 1 })).toBeNull();
+    expect(loginWarning({ ...logins, throttled: 0.5 })).toBe('throttled');
+    expect(loginWarning({ ...logins, throttled: 0.5, overloaded: 0.5 })).toBe('overloaded');
+  });
 });

@@ -82,7 +82,7 @@ export const metricDefinitions = {
   ),
   revocationDelay: histogram(
     'postern_revocation_delay_seconds',
-    "Time from a revocation's transaction until this process enforces it, by the database's clock.",
+    "Time from the start of a revocation's transaction until this process has read it from the database, by the database's clock. Its own revocations a process enforces earlier, when they are committed.",
   ),
   trustAge: gauge(
     'postern_trust_age_seconds',

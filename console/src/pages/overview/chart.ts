@@ -16,6 +16,8 @@ interface Chart {
   readonly id: string;
   readonly title: string;
   readonly note: string;
+  /** A word for what is not normal at the moment; null while all is. */
+  readonly warning: string | null;
   /** When each value was measured, monotonic time, ms. */
   readonly timesMs: readonly number[];
   readonly lines: readonly Line[];
@@ -34,7 +36,7 @@ const tables = new Set<string>();
 
 /** Lines over the last two minutes, with a legend that has the last values, and a table of all of them. */
 export function chartView(chart: Chart): TemplateResult {
-  const { id, title, note, timesMs, lines, format } = chart;
+  const { id, title, note, warning, timesMs, lines, format } = chart;
   const nowMs = performance.now();
   const max = axisEnd(
     Math.max(0, ...lines.flatMap(({ values }) => values.map((value) => value ?? 0))),
@@ -42,7 +44,9 @@ export function chartView(chart: Chart): TemplateResult {
   );
   const scale = { nowMs, windowMs: WINDOW_MS, max };
   return html`<figure class="chart" aria-labelledby=${id}>
-    <figcaption id=${id}><h3>${title}</h3></figcaption>
+    <figcaption id=${id}>
+      <h3>${title} ${warning === null ? nothing : html`<span class="tag warn">${warning}</span>`}</h3>
+    </figcaption>
     <div class="plot">
       <div class="axis" aria-hidden="true">
         <span>${format(max)}</span><span>${format(max / 2)}</span><span>${format(0)}</span>

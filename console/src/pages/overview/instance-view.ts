@@ -3,7 +3,14 @@ import { html, nothing, type TemplateResult } from 'lit-html';
 import { count, time } from '../../ui/format.ts';
 import { chartView } from './chart.ts';
 import type { Series } from './instances.ts';
-import { judgeDatabase, judgeHashQueue, type Judgement, judgeTrust } from './judgements.ts';
+import {
+  delayWarning,
+  judgeDatabase,
+  judgeHashQueue,
+  type Judgement,
+  judgeTrust,
+  loginWarning,
+} from './judgements.ts';
 import { type LoginOutcome, loginOutcomes } from './reading.ts';
 import { duration, perSecond } from './units.ts';
 
@@ -24,7 +31,7 @@ export function instanceView({ latest, latestMs, points }: Series, nowMs: number
   const { instanceId, startedAt, version } = latest;
   const ageMs = nowMs - latestMs;
   const timesMs = points.map(({ atMs }) => atMs);
-  const shared = { timesMs, least: 1, format: perSecond, isSparse: false, none: '–' };
+  const shared = { timesMs, least: 1, format: perSecond, isSparse: false, warning: null, none: '–' };
   return html`<section class="instance" aria-labelledby=${`i-${instanceId}`}>
     <div class="heading">
       <h2 id=${`i-${instanceId}`} title=${instanceId}>Instance ${instanceId.slice(0, 8)}</h2>
@@ -42,13 +49,14 @@ export function instanceView({ latest, latestMs, points }: Series, nowMs: number
       ${judgedTile('Password hashing', '', judgeHashQueue(latest.hashQueue))}
       ${judgedTile('Database', '', judgeDatabase(latest.database))}
       ${tile('Watchers', count(latest.watchers), 'Sidecars and verifiers connected to this instance. Normal: each is connected to one instance.')}
-      ${tile('Up for', duration(latest.uptimeMs / 1000), `Since then ${count(latest.refreshes)} refreshes and ${count(latest.revocations)} revocations of its own.`)}
+      ${tile('Up for', duration(latest.uptimeMs / 1000), `Refreshes since then: ${count(latest.refreshes)}. Revocations of its own: ${count(latest.revocations)}.`)}
     </div>
     <div class="charts">
       ${chartView({
         ...shared,
         id: `logins-${instanceId}`,
         title: 'Logins a second',
+        warning: loginWarning(points.at(-1)?.logins),
         note: 'By outcome. Normal: few wrong credentials, none throttled or overloaded.',
         lines: loginOutcomes.map((outcome) => ({
           name: OUTCOME_NAMES[outcome],
@@ -59,6 +67,7 @@ export function instanceView({ latest, latestMs, points }: Series, nowMs: number
         ...shared,
         id: `delays-${instanceId}`,
         title: 'Revocation delay',
+        warning: delayWarning(points.findLast(({ delays }) => delays !== null)?.delays?.p99Ms ?? null),
         note: "From the start of a revocation's transaction until this instance has read it from the database; its own it refuses earlier, once they are committed. Normal below 1 s.",
         least: 50,
         isSparse: true,

@@ -1,4 +1,4 @@
-import type { Reading } from './reading.ts';
+import type { LoginOutcome, Reading } from './reading.ts';
 import { duration } from './units.ts';
 
 /** A value of an instance, with what is normal, and whether it is. */
@@ -14,11 +14,13 @@ export interface Judgement {
 const LATE_SECONDS = 2;
 /** The alert rules of the repository warn from here. */
 const OLD_SECONDS = 60;
+/** The alert rules warn from here. */
+const MAX_DELAY_MS = 1_000;
 /** The clock skew that verifiers tolerate. */
 const MAX_CLOCK_SECONDS = 5;
 
 export function judgeTrust({ ageSeconds, maxStalenessSeconds }: Reading['trust']): Judgement {
-  const normal = `Normal below ${LATE_SECONDS} s. Verification stops at ${maxStalenessSeconds} s.`;
+  const normal = `Normal below ${LATE_SECONDS} s. Verification stops at ${maxStalenessSeconds}\u00a0s.`;
   if (ageSeconds === null)
     return {
       level: 'danger',
@@ -62,6 +64,18 @@ export function judgeDatabase(database: Reading['database']): Judgement {
   return connectionsUsed >= connectionsMax
     ? { level: 'warn', word: 'busy', ...common }
     : { level: 'good', word: 'normal', ...common };
+}
+
+/** What is not normal about the delay of the last revocations; null otherwise. @param p99Ms null before the first one */
+export function delayWarning(p99Ms: number | null): string | null {
+  return p99Ms !== null && p99Ms > MAX_DELAY_MS ? 'slow' : null;
+}
+
+/** What is not normal about the logins between the last two answers; null otherwise. */
+export function loginWarning(rates: Readonly<Record<LoginOutcome, number>> | undefined): string | null {
+  if (rates === undefined) return null;
+  if (rates.overloaded > 0) return 'overloaded';
+  return rates.throttled > 0 ? 'throttled' : null;
 }
 
 function clockText(aheadSeconds: number | null): string {
