@@ -20,6 +20,7 @@ export interface HostNames {
 
 const AUTHORITY = /^(\[[\da-f:.]+\]|[\w.-]+)(?::\d{0,5})?$/i;
 const MAX_NAME_LENGTH = 253;
+const MAX_REMEMBERED = 100;
 const UNREADABLE: HostFault = { status: 400, description: 'send one host, with or without a port' };
 
 /**
@@ -31,14 +32,19 @@ const UNREADABLE: HostFault = { status: 400, description: 'send one host, with o
  * request without `host` comes from no browser.
  */
 export function hostCheck({ names, certificateNames }: HostNames): HostCheck {
+  // Nearly all requests have the same few hosts. Those of the certificate are left out, because they can change.
+  const accepted = new Set<string>();
   return (request) => {
     const authority = authorityOf(request);
-    if (authority === null) return null;
+    if (authority === null || accepted.has(authority)) return null;
     const [, host = ''] = AUTHORITY.exec(authority) ?? [];
     // The last dot of an absolute name is no part of it.
     const name = host.toLowerCase().replace(/\.$/, '');
     if (name === '' || name.length > MAX_NAME_LENGTH) return UNREADABLE;
-    if (names.has(name) || isLocalhost(name) || isIpAddress(name)) return null;
+    if (names.has(name) || isLocalhost(name) || isIpAddress(name)) {
+      if (accepted.size < MAX_REMEMBERED) accepted.add(authority);
+      return null;
+    }
     if (certificateNames().some((pattern) => matches(name, pattern))) return null;
     return {
       status: 421,
@@ -55,7 +61,7 @@ function authorityOf({ url = '', rawHeaders }: Pick<IncomingMessage, 'url' | 'ra
   let sent: string | null = null;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] ?? '';
-    if (name.length !== 4 || name.toLowerCase() !== 'host') continue;
+    if (name.length !== 4 || (name !== 'Host' && name.toLowerCase() !== 'host')) continue;
     if (sent !== null) return '';
     sent = rawHeaders[index + 1] ?? '';
   }

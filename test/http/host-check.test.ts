@@ -84,6 +84,15 @@ test('C04 the refusal of another host names it and the setting', () => {
   });
 });
 
+test('C04 a host that was accepted before stays so only while the certificate has it', () => {
+  let certificateNames = ['cert.example.net'];
+  const renewing = hostCheck({ names: new Set(), certificateNames: () => certificateNames });
+  const isOwn = (host: string) => renewing({ url: '/', rawHeaders: ['Host', host] }) === null;
+  expect(['cert.example.net', '127.0.0.1:1', '127.0.0.1:1'].map(isOwn)).toEqual([true, true, true]);
+  certificateNames = [];
+  expect(['cert.example.net', '127.0.0.1:1'].map(isOwn)).toEqual([false, true]);
+});
+
 test('C04 several hosts are refused, even the same', () => {
   expect(statusOf(['auth.example.com', 'auth.example.com'])).toBe(400);
   expect(statusOf(['localhost', 'attacker.example'])).toBe(400);

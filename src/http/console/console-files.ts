@@ -61,7 +61,8 @@ export function consolePages(hosts: HostCheck, folder: URL = FOLDER): Pages {
     if (fault) return text(fault.status, `${fault.description}\n`);
     if (request.method !== 'GET' && request.method !== 'HEAD') return methodNotAllowed(['GET', 'HEAD']);
     // Relative, because a proxy may serve Postern below a path of its own.
-    if (path === '/console') return { ...text(308, ''), headers: { location: 'console/' } };
+    if (path === '/console')
+      return { status: 308, headers: { location: 'console/', 'cache-control': 'no-store' }, body: '' };
     const file = files.get(path.slice(PATH.length) || PAGE);
     return file
       ? answerWith(file, request)
