@@ -94,7 +94,7 @@ export function instanceView({ latest, latestMs, points }: Series, nowMs: number
 
 export function tile(title: string, value: string, note: string): TemplateResult {
   return html`<div class="card tile">
-    <h3>${title}</h3>
+    <h2>${title}</h2>
     <p class="value">${value}</p>
     <p class="detail">${note}</p>
   </div>`;
@@ -102,7 +102,7 @@ export function tile(title: string, value: string, note: string): TemplateResult
 
 function judgedTile(title: string, note: string, { level, word, value, normal }: Judgement): TemplateResult {
   return html`<div class="card tile">
-    <h3>${title} <span class="tag ${level}">${word}</span></h3>
+    <h2>${title} <span class="tag ${level}">${word}</span></h2>
     <p class="value">${value}</p>
     <p class="detail">${note} ${normal}</p>
   </div>`;
