@@ -9,6 +9,8 @@ import { ConsoleBrowser } from './console-browser.ts';
 import { type ConsolePaths, fillConsole } from './console-data.ts';
 
 const images = fileURLToPath(new URL('../../../docs/images/', import.meta.url));
+/** The heights of pictures with what matters: the charts, and not more rows than fit the file. */
+const HEIGHTS: Readonly<Record<string, number>> = { Overview: 960, Audit: 680 };
 const MAX_IMAGE_BYTES = 120 * 1024;
 /** What a first visit may transfer: the files of the console, at most 60 KB, and the first answers. */
 const MAX_BYTES = 80 * 1024;
@@ -76,7 +78,8 @@ describeWith('chromium', 'the figures and pictures of the console', () => {
   for (const [file, page, colorScheme] of pictures)
     test(`takes the picture ${file}`, async () => {
       mkdirSync(images, { recursive: true });
-      await console.onPage({ colorScheme }, async (consolePage) => {
+      const viewport = { width: 1280, height: HEIGHTS[page] ?? 800 };
+      await console.onPage({ colorScheme, viewport }, async (consolePage) => {
         await consolePage.open(paths.all[page] ?? '');
         if (page === 'Overview') await fillCharts();
         const path = `${images}${file}.png`;
