@@ -40,8 +40,8 @@ function rememberOpener(): void {
 
 /** Puts the keyboard back where it was, or at the heading if that is gone. Runs after the page was rendered. */
 function returnFocus(): void {
-  if (open !== null || over !== null) return;
-  opener?.focus();
+  if (opener === null || open !== null || over !== null) return;
+  opener.focus();
   opener = null;
   if (document.activeElement === document.body) document.querySelector<HTMLElement>('h1')?.focus();
 }
@@ -68,7 +68,8 @@ export function askOver(
 /** Closes whatever is open, because another page is shown. */
 export function closeDialogs(): void {
   over?.answer(false);
-  closeDialog();
+  open = null;
+  opener = null;
 }
 
 /** lit-html calls it before the element is on the page. */

@@ -17,6 +17,7 @@ export function showSecret(title: string, text: string | TemplateResult, secret:
   };
   openDialog({
     title,
+    staysOpen: true,
     view: () =>
       html`<p>${text}</p>
         <p><output class="secret" tabindex="0">${secret}</output></p>

@@ -104,7 +104,9 @@ export function subjectHref({ type, id }: Subject): string {
     case 'signing-key':
       return href(['signing-keys']);
     case 'issuer':
-      return href(['trusted-issuers']);
+      return href(['trusted-issuers', id]);
+    case 'audience':
+      return href(['audiences']);
     case 'operator':
     case 'certificate':
       return href(['audit'], { actor: id });

@@ -20,6 +20,7 @@ import { trustedIssuers } from './0017-trusted-issuers.ts';
 import { apiKeys } from './0018-api-keys.ts';
 import { secondFactors } from './0019-second-factors.ts';
 import { userSearch } from './0020-user-search.ts';
+import { auditSearch } from './0021-audit-search.ts';
 
 export interface Migration {
   readonly number: number;
@@ -54,6 +55,7 @@ export const migrations: readonly Migration[] = [
   ['api-keys', apiKeys] as const,
   ['second-factors', secondFactors] as const,
   ['user-search', userSearch] as const,
+  ['audit-search', auditSearch] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,

@@ -134,13 +134,24 @@ const LISTED_COLUMNS = [
  */
 const CLOCK_MARGIN_MS = 3_600_000;
 
-/** Reads one page of events, newest first. Ids are UUIDv7, so a time range is also a range of the primary key. */
+/** Reads one page of events, newest first. */
 export async function listAuditEvents(
   db: Knex,
   filter: AuditFilter,
   page: { beforeId: string | null; limit: number },
 ): Promise<RecordedEvent[]> {
-  const { actor, target, action, outcome, since, until } = filter;
+  return (await auditEventsQuery(db, filter, page)).map(toEvent);
+}
+
+/**
+ * The query of one page. Ids are UUIDv7, so a time range is also a range of the primary key. Each filter has an index in the
+ * order of the ids, or matches so many events that a page is full soon.
+ */
+export function auditEventsQuery(
+  db: Knex,
+  { actor, target, action, outcome, since, until }: AuditFilter,
+  page: { beforeId: string | null; limit: number },
+): Knex.QueryBuilder<AuditRow, AuditRow[]> {
   const query = db<AuditRow>('audit_events')
     .select<AuditRow[]>(LISTED_COLUMNS.map((column) => db.raw(column)))
     .orderBy('id', 'desc')
@@ -152,7 +163,7 @@ export async function listAuditEvents(
   if (outcome !== null) void query.where('outcome', outcome);
   if (since) void query.where('at', '>=', since).where('id', '>=', idAt(since.getTime() - CLOCK_MARGIN_MS));
   if (until) void query.where('at', '<', until).where('id', '<', idAt(until.getTime() + CLOCK_MARGIN_MS));
-  return (await query).map(toEvent);
+  return query;
 }
 
 /** The lowest UUIDv7 of a moment. @param ms Unix time, ms */

@@ -254,11 +254,11 @@ export class ConsolePage {
   }
 
   /** What is wrong with the page for people with a screen reader or bad eyes, by axe-core: WCAG 2.2 A and AA. */
-  async accessibilityFaults(): Promise<readonly string[]> {
+  async accessibilityFaults(rules: readonly string[] = RULES): Promise<readonly string[]> {
     // Evaluated by the debugger, which the content security policy does not concern.
     await this.page.evaluate(axeSource);
     const found = await this.page.evaluate<{ readonly violations: readonly AxeViolation[] }>(
-      `axe.run(document, { runOnly: ${JSON.stringify(RULES)} })`,
+      `axe.run(document, { runOnly: ${JSON.stringify(rules)} })`,
     );
     return found.violations.flatMap(({ id, nodes }) =>
       nodes.map(({ html, failureSummary = '' }) => `${id}: ${html} ${failureSummary.replace(/\s+/g, ' ')}`),

@@ -30,7 +30,7 @@ export function audienceFields({ legend, hint, names, chosen }: AudienceFields):
   };
   return html`<fieldset class="choices">
     <legend>${legend}</legend>
-    <p class="detail">${hint}</p>
+    <p class="hint">${hint}</p>
     ${names.map(
       (name) =>
         html`<label
@@ -40,12 +40,12 @@ export function audienceFields({ legend, hint, names, chosen }: AudienceFields):
     ${
       gone.length === 0
         ? nothing
-        : html`<p class="detail">No audience any more, and left out when you save: ${gone.join(', ')}</p>`
+        : html`<p class="hint">No audience any more, and left out when you save: ${gone.join(', ')}</p>`
     }
     ${
       names.length > 1
         ? nothing
-        : html`<p class="detail">There is one audience. <a href=${href(['audiences'])}>Add another</a></p>`
+        : html`<p class="hint">There is one audience. <a href=${href(['audiences'])}>Add another</a></p>`
     }
   </fieldset>`;
 }

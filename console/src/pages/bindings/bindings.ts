@@ -55,34 +55,41 @@ export class Bindings {
     const owner = this.#owner;
     const isOfAccount = 'clientId' in owner;
     return html`<section aria-labelledby="bindings">
-      <h2 id="bindings">Workload identities</h2>
-      <p class="detail">
-        ${
-          isOfAccount
-            ? 'A pod, a CI job or a machine gets tokens of this account without a secret: for a token of a trusted issuer, or for its client certificate.'
-            : 'Which identities of the issuer are which service account. Trust alone gives nothing.'
-        }
-      </p>
-      ${this.#list.view(
-        (bindings) => this.#table(bindings),
-        isOfAccount
-          ? 'No identity is bound: the account authenticates with its secret or a public key.'
-          : 'No identity of the issuer is bound yet, so its tokens give nothing. Open a service account to bind one.',
-      )}
-      <p role="status">${this.#said}</p>
-      <div class="buttons">
+      <div class="heading">
+        <h2 id="bindings">Workload identities</h2>
         ${
           isOfAccount
             ? html`<button
                 type="button"
-                @click=${() => askBinding(owner.clientId, () => this.#list.reload())}
+                @click=${() => askBinding(owner.clientId, () => this.#changed('The identity is bound.'))}
               >
                 Bind an identity…
               </button>`
-            : html`<a href=${href(['service-accounts'])}>Service accounts</a>`
+            : nothing
         }
       </div>
+      <p class="detail">
+        ${
+          isOfAccount
+            ? 'A pod, a CI job or a machine gets tokens of this account without a secret: for a token of a trusted issuer, or for its client certificate.'
+            : html`Trust alone gives nothing: a binding says which identity of the issuer is which service
+                account. Bind one on the page of the
+                <a href=${href(['service-accounts'])}>service account</a>.`
+        }
+      </p>
+      <p role="status">${this.#said}</p>
+      ${this.#list.view(
+        (bindings) => this.#table(bindings),
+        isOfAccount
+          ? 'No identity is bound: the account authenticates with its secret or a public key.'
+          : 'No identity of the issuer is bound yet, so its tokens give nothing.',
+      )}
     </section>`;
+  }
+
+  async #changed(said: string): Promise<void> {
+    this.#said = said;
+    await this.#list.reload();
   }
 
   #table(bindings: readonly NamedBinding[]): TemplateResult {
@@ -143,8 +150,7 @@ export class Bindings {
       name: null,
       work: async () => {
         const { revokedTokens = 0 } = await admin('deleteWorkloadBinding', { id });
-        this.#said = `The binding is deleted. Tokens ended: ${count(revokedTokens)}.`;
-        await this.#list.reload();
+        await this.#changed(`The binding is deleted. Tokens ended: ${count(revokedTokens)}.`);
       },
     });
   }

@@ -23,6 +23,8 @@ interface Chart {
   readonly least: number;
   /** A value with its unit. */
   readonly format: (value: number) => string;
+  /** Whether most values stand alone, without neighbours to draw a line to. */
+  readonly isSparse: boolean;
   /** What the legend says of a line without a value. */
   readonly none: string;
 }
@@ -40,7 +42,7 @@ export function chartView(chart: Chart): TemplateResult {
   );
   const scale = { nowMs, windowMs: WINDOW_MS, max };
   return html`<figure class="chart" aria-labelledby=${id}>
-    <figcaption id=${id}><h4>${title}</h4></figcaption>
+    <figcaption id=${id}><h3>${title}</h3></figcaption>
     <div class="plot">
       <div class="axis" aria-hidden="true">
         <span>${format(max)}</span><span>${format(max / 2)}</span><span>${format(0)}</span>
@@ -71,6 +73,7 @@ export function chartView(chart: Chart): TemplateResult {
           html`<li>
             <svg viewBox="0 0 28 8" aria-hidden="true">
               <line class="line-${line}" x1="1" x2="27" y1="4" y2="4" />
+              ${chart.isSparse ? svg`<path class="dot line-${line}" d="M14 4h0.01" />` : nothing}
             </svg>
             ${name} <strong>${lastText(chart, values)}</strong>
           </li>`,

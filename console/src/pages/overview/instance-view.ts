@@ -1,11 +1,11 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 
-import { count, fromNow, fullTime } from '../../ui/format.ts';
+import { count, time } from '../../ui/format.ts';
 import { chartView } from './chart.ts';
 import type { Series } from './instances.ts';
 import { judgeDatabase, judgeHashQueue, type Judgement, judgeTrust } from './judgements.ts';
 import { type LoginOutcome, loginOutcomes } from './reading.ts';
-import { digits, duration, perSecond } from './units.ts';
+import { duration, perSecond } from './units.ts';
 
 /** An instance that has not answered for so long is shown as silent; each of eight behind a load balancer is asked every 16 s. */
 const SILENT_MS = 30_000;
@@ -24,15 +24,12 @@ export function instanceView({ latest, latestMs, points }: Series, nowMs: number
   const { instanceId, startedAt, version } = latest;
   const ageMs = nowMs - latestMs;
   const timesMs = points.map(({ atMs }) => atMs);
-  const shared = { timesMs, least: 1, format: perSecond, none: '–' };
+  const shared = { timesMs, least: 1, format: perSecond, isSparse: false, none: '–' };
   return html`<section class="instance" aria-labelledby=${`i-${instanceId}`}>
     <div class="heading">
       <h2 id=${`i-${instanceId}`} title=${instanceId}>Instance ${instanceId.slice(0, 8)}</h2>
       <p>
-        Postern ${version}, started
-        <time datetime=${startedAt} title=${fullTime(startedAt)}
-          >${fromNow(Date.now() - latest.uptimeMs, Date.now())}</time
-        >
+        Postern ${version}, started ${time(startedAt)}
         ${
           ageMs < SILENT_MS
             ? nothing
@@ -44,7 +41,7 @@ export function instanceView({ latest, latestMs, points }: Series, nowMs: number
       ${judgedTile('Trust age', 'How old the known keys and revocations are.', judgeTrust(latest.trust))}
       ${judgedTile('Password hashing', '', judgeHashQueue(latest.hashQueue))}
       ${judgedTile('Database', '', judgeDatabase(latest.database))}
-      ${tile('Watchers', count(latest.watchers), 'Sidecars and verifiers that get revocations from this instance; normal: all of yours together over all instances.')}
+      ${tile('Watchers', count(latest.watchers), 'Sidecars and verifiers connected to this instance. Normal: each is connected to one instance.')}
       ${tile('Up for', duration(latest.uptimeMs / 1000), `Since then ${count(latest.refreshes)} refreshes and ${count(latest.revocations)} revocations of its own.`)}
     </div>
     <div class="charts">
@@ -64,7 +61,8 @@ export function instanceView({ latest, latestMs, points }: Series, nowMs: number
         title: 'Revocation delay',
         note: "From the start of a revocation's transaction until this instance has read it from the database; its own it refuses earlier, once they are committed. Normal below 1 s.",
         least: 50,
-        format: (ms) => `${digits(ms)} ms`,
+        isSparse: true,
+        format: (ms) => duration(ms / 1000),
         none: 'no revocation yet',
         lines: [
           { name: 'p50', values: points.map(({ delays }) => delays?.p50Ms ?? null) },

@@ -40,8 +40,8 @@ export function judgeHashQueue(queue: Reading['hashQueue']): Judgement {
   const taken = running + waiting;
   const average = averageSeconds === 0 ? '' : ` A hash takes ${duration(averageSeconds)}.`;
   const common = {
-    value: `${running} running, ${waiting} waiting`,
-    normal: `Normal below ${Math.ceil(capacity / 2)} of ${capacity} places.${average}`,
+    value: `${taken} of ${capacity}`,
+    normal: `${running} running, ${waiting} waiting; normal below ${Math.ceil(capacity / 2)}.${average}`,
   };
   if (taken >= capacity) return { level: 'danger', word: 'full: logins are refused', ...common };
   return taken * 2 >= capacity
@@ -52,8 +52,8 @@ export function judgeHashQueue(queue: Reading['hashQueue']): Judgement {
 export function judgeDatabase(database: Reading['database']): Judgement {
   const { reachable, circuitOpen, connectionsUsed, connectionsMax, clockAheadSeconds } = database;
   const common = {
-    value: `${connectionsUsed} of ${connectionsMax} connections in use`,
-    normal: `Normal below ${connectionsMax}. ${clockText(clockAheadSeconds)}`,
+    value: `${connectionsUsed} of ${connectionsMax}`,
+    normal: `Connections in use; normal below ${connectionsMax}. ${clockText(clockAheadSeconds)}`,
   };
   if (!reachable) return { level: 'danger', word: 'unreachable', ...common };
   if (circuitOpen) return { level: 'danger', word: 'does not answer', ...common };
@@ -67,5 +67,5 @@ export function judgeDatabase(database: Reading['database']): Judgement {
 function clockText(aheadSeconds: number | null): string {
   if (aheadSeconds === null) return 'The difference of the clocks is not known yet.';
   const direction = aheadSeconds < 0 ? 'behind' : 'ahead of';
-  return `The clock is ${duration(Math.abs(aheadSeconds))} ${direction} that of the database; normal below ${MAX_CLOCK_SECONDS} s.`;
+  return `This instance's clock is ${duration(Math.abs(aheadSeconds))} ${direction} the database's; normal below ${MAX_CLOCK_SECONDS} s.`;
 }

@@ -3,12 +3,12 @@ import { html, nothing, type TemplateResult } from 'lit-html';
 import type { Page } from '../../router.ts';
 import { admin, Refusal } from '../../rpc.ts';
 import { count } from '../../ui/format.ts';
-import { errorView } from '../../ui/load.ts';
 import { instanceView, tile } from './instance-view.ts';
 import { Instances, MAX_SHOWN } from './instances.ts';
 import { Poller } from './poller.ts';
 import { type Reading, readingOf, type Total } from './reading.ts';
 import { TryIt } from './try-it.ts';
+import { duration } from './units.ts';
 
 /** An answer that takes longer is worth a word. */
 const SLOW_MS = 5_000;
@@ -20,13 +20,13 @@ export function overviewPage(): Page | null {
     () => admin('getOverview', {}),
     (answer, nowMs) => instances.add(readingOf(answer), nowMs),
   );
-  const tryIt = new TryIt(() => void poller.ask());
+  const tryIt = new TryIt();
   return {
     title: 'Overview',
     view() {
       const { latest, shown, hidden } = instances;
       return html`<div class="overview">
-        ${silenceView(poller)} ${latest === null ? nothing : totalsView(latest)} ${tryIt.view()}
+        ${silenceView(poller)} ${latest === null ? loadingView(poller) : totalsView(latest)} ${tryIt.view()}
         ${shown.map((series) => instanceView(series, performance.now()))}
         ${
           hidden === 0
@@ -42,32 +42,45 @@ export function overviewPage(): Page | null {
   };
 }
 
+function loadingView({ error }: Pick<Poller<unknown>, 'error'>): TemplateResult | typeof nothing {
+  return error === null ? html`<p class="loading" role="status">Loading…</p>` : nothing;
+}
+
 /** What is said while answers are late or refused; what was read before stays visible. */
-function silenceView({
-  error,
-  silentMs,
-}: Pick<Poller<unknown>, 'error' | 'silentMs'>): TemplateResult | typeof nothing {
-  const isSlow = silentMs > SLOW_MS;
-  if (error === null && !isSlow) return nothing;
-  const hasNoDatabase = error instanceof Refusal && error.reason === 'STORE_UNAVAILABLE';
-  return html`<div role="status">
-      <p class="notice warn">
-        <strong>No answer for ${Math.round(silentMs / 1000)} s.</strong> Asking again every 2 s. What is shown
-        below is from before.
-        ${
-          hasNoDatabase
-            ? 'The service runs, but cannot reach its database, in which it looks up who is an administrator. Tokens are still verified.'
-            : nothing
-        }
-      </p>
-    </div>
-    ${error === null ? nothing : errorView(error)}`;
+function silenceView(poller: Pick<Poller<unknown>, 'error' | 'silentMs'>): TemplateResult | typeof nothing {
+  const { error, silentMs } = poller;
+  if (error === null && silentMs < SLOW_MS) return nothing;
+  const isDatabase = error instanceof Refusal && error.reason === 'STORE_UNAVAILABLE';
+  // Only the first sentence is announced to screen readers: the rest changes every second.
+  return html`<div class="notice warn">
+    <p role="status">
+      <strong>${isDatabase ? 'Postern cannot reach its database.' : 'No answer from Postern.'}</strong>
+    </p>
+    <p>
+      No values for ${duration(Math.round(silentMs / 1000))}; older ones stay on the page. This page asks
+      again every ${duration(2)}.
+      ${
+        isDatabase
+          ? 'The database says who is an administrator. Tokens are still verified, from memory.'
+          : nothing
+      }
+    </p>
+    ${error instanceof Refusal ? refusalView(error) : nothing}
+  </div>`;
+}
+
+function refusalView({ message, reason, requestId }: Refusal): TemplateResult {
+  return html`<p class="detail">
+    ${message} ${reason === '' ? nothing : html`<code>${reason}</code>`}
+    ${requestId === '' ? nothing : html`request <code>${requestId}</code>`}
+  </p>`;
 }
 
 function totalsView({ totals }: Reading): TemplateResult {
   const text = (total: Total | undefined) =>
     total === undefined ? 'not known' : `${total.isEstimate ? 'about ' : ''}${count(total.count)}`;
-  return html`<section aria-label="Totals">
+  return html`<section aria-labelledby="totals">
+    <h2 id="totals" class="visually-hidden">Totals</h2>
     <div class="cards">
       ${tile('Users', text(totals?.users), 'Disabled ones as well.')}
       ${tile('Live sessions', text(totals?.liveSessions), 'Neither ended nor expired.')}

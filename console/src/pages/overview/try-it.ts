@@ -28,18 +28,12 @@ interface TemporaryUser {
 
 /** Shows a login, a session and its revocation with a user of its own. */
 export class TryIt {
-  readonly #afterRun: () => void;
   #steps: readonly Step[] = [];
   #isRunning = false;
   #error: unknown = null;
   #user: TemporaryUser | null = null;
   /** From the moment the revocation was sent until a verification was refused, ms. */
   #refusedAfterMs: number | null = null;
-
-  /** @param afterRun called when there is something new to see in the charts */
-  constructor(afterRun: () => void) {
-    this.#afterRun = afterRun;
-  }
 
   async #run(): Promise<void> {
     if (this.#isRunning) return;
@@ -61,7 +55,6 @@ export class TryIt {
     }
     this.#isRunning = false;
     update();
-    this.#afterRun();
   }
 
   async #logInAndRevoke(): Promise<void> {

@@ -27,7 +27,9 @@ export function accountListPage({ query }: Route): Page {
   return {
     title: 'Service accounts',
     view: () => html`
-      <p>A service account is the identity of a program: it gets access tokens for itself, without a user.</p>
+      <p class="detail">
+        A service account is the identity of a program: it gets access tokens for itself, without a user.
+      </p>
       <div class="toolbar">
         <form class="filters" role="search" @submit=${search}>
           <label
@@ -54,8 +56,8 @@ export function accountListPage({ query }: Route): Page {
 }
 
 function table(items: readonly Account[]): TemplateResult {
-  return html`<div class="scroll">
-    <table class="accounts">
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Service accounts">
+    <table>
       <thead>
         <tr>
           <th scope="col">Name</th>
@@ -70,7 +72,9 @@ function table(items: readonly Account[]): TemplateResult {
           ({ clientId = '', name, roles = [], allowedAudiences = [], ...account }) =>
             html`<tr>
               <td><a href=${href(['service-accounts', clientId])}>${name}</a></td>
-              <td>${roles.length === 0 ? html`<span class="absent">none</span>` : roles.join(', ')}</td>
+              <td>
+                ${roles.length === 0 ? html`<span class="absent">none</span>` : roles.map((role) => html`<span class="tag">${role}</span> `)}
+              </td>
               <td>${audiencesText(allowedAudiences)}</td>
               <td>
                 ${time(account.secretCreatedAt)}
@@ -135,7 +139,7 @@ function openCreation(): void {
           title=${ROLES_TITLE}
           autocomplete="off"
           spellcheck="false"
-        /><span class="detail">Separated by commas. Its tokens carry them. May be empty.</span></label
+        /><span class="hint">Separated by commas. Its tokens carry them. May be empty.</span></label
       >
       ${names.view(audiences)}
     `,

@@ -2,10 +2,11 @@ import { html, nothing, type TemplateResult } from 'lit-html';
 
 import { href, navigate, type Page } from '../../router.ts';
 import { admin } from '../../rpc.ts';
+import { ApiKeys } from '../../ui/api-keys.ts';
 import { confirm } from '../../ui/dialog.ts';
 import { time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
-import { ApiKeys } from '../../ui/api-keys.ts';
+import { RecentEvents } from '../../ui/recent-events.ts';
 import { Bindings } from '../bindings/bindings.ts';
 import { type Account, accounts } from './accounts.ts';
 import { changeAudiences, changeRoles } from './change-rights.ts';
@@ -20,7 +21,10 @@ export function accountPage(clientId: string): Page {
   const keys = new ServiceKeys(clientId);
   const apiKeys = new ApiKeys({ clientId }, () => account.value?.roles ?? []);
   const bindings = new Bindings({ clientId });
-  const reload = () => account.reload();
+  const events = new RecentEvents(clientId, { acts: true });
+  const reload = async () => {
+    await Promise.all([account.reload(), events.reload()]);
+  };
   const secret = takeFreshCredentials(clientId);
   if (secret !== null) showCredentials('The account is created', clientId, secret);
 
@@ -28,12 +32,14 @@ export function accountPage(clientId: string): Page {
     ${facts(value)}
     <div class="buttons">
       <button type="button" @click=${() => rotateSecret(value, reload)}>Rotate the secret…</button>
-      <a href=${href(['audit'], { target: clientId })}>Changes of this account</a>
-      <a href=${href(['audit'], { actor: clientId })}>What it did</a>
     </div>
-    ${rights(value, (changed) => account.set(changed))} ${keys.view()} ${apiKeys.view()} ${bindings.view()}
-    <section>
-      <h2>Delete</h2>
+    ${rights(value, (changed) => {
+      account.set(changed);
+      void events.reload();
+    })}
+    ${keys.view()} ${apiKeys.view()} ${bindings.view()} ${events.view('this account')}
+    <section aria-labelledby="delete">
+      <h2 id="delete">Delete</h2>
       <p>
         The account goes with its secret, public keys, API keys and workload identities. All its tokens end
         now.
@@ -81,10 +87,10 @@ function facts({ clientId, createdAt, secretCreatedAt, previousSecretUntil }: Ac
 
 function rights(account: Account, changed: (account: Account) => void): TemplateResult {
   const { roles = [] } = account;
-  return html`<section>
-    <h2>What it may do</h2>
-    <div class="rights">
-      <div>
+  return html`<section aria-labelledby="rights">
+    <h2 id="rights">What it may do</h2>
+    <div class="cards rights">
+      <div class="card">
         <h3>Roles</h3>
         <p>
           ${roles.length === 0 ? html`<span class="absent">none</span>` : roles.map((role) => html`<span class="tag">${role}</span> `)}
@@ -96,7 +102,7 @@ function rights(account: Account, changed: (account: Account) => void): Template
       </div>
       ${(Object.keys(RIGHT_TEXTS) as AudienceRight[]).map((right) => {
         const { legend, hint, lost } = RIGHT_TEXTS[right];
-        return html`<div>
+        return html`<div class="card">
           <h3>${legend}</h3>
           <p>${audiencesText(account[right] ?? [])}</p>
           <p class="detail">${hint} ${lost}</p>

@@ -1,6 +1,7 @@
 import type { ServiceAccount } from '../../../../src/generated/postern/v1/admin.ts';
 import { admin } from '../../rpc.ts';
 import { Directory } from '../../ui/directory.ts';
+import { rememberName } from '../../ui/subject.ts';
 import type { Wire } from '../../wire.ts';
 
 export type Account = Wire<ServiceAccount>;
@@ -12,6 +13,7 @@ export const accounts = new Directory<Account>(
       pageSize,
       pageToken,
     });
+    for (const { clientId, name } of serviceAccounts) rememberName(clientId, name);
     return { items: serviceAccounts, nextPageToken };
   },
   ({ clientId = '' }) => clientId,

@@ -23,30 +23,32 @@ export class ServiceKeys {
   }
 
   view(): TemplateResult {
-    return html`<section>
-      <h2>Public keys</h2>
-      <p>
-        With a key the program signs an assertion in place of sending its secret. The private key stays with
-        the program; an account can have ${MAX_KEYS} keys.
+    return html`<section aria-labelledby="public-keys">
+      <div class="heading">
+        <h2 id="public-keys">Public keys</h2>
+        <button
+          type="button"
+          ?disabled=${(this.#keys.value?.length ?? 0) >= MAX_KEYS}
+          @click=${() => this.#add()}
+        >
+          Add a public key…
+        </button>
+      </div>
+      <p class="detail">
+        With a key the program signs an assertion in place of sending its secret, and the private key stays
+        with the program. An account can have ${MAX_KEYS} keys.
       </p>
+      <p role="status">${this.#said}</p>
       ${this.#keys.view((keys) =>
         keys.length === 0
           ? html`<p class="none">The account has no public key: it authenticates with its secret.</p>`
           : this.#table(keys),
       )}
-      <p role="status">${this.#said}</p>
-      <button
-        type="button"
-        ?disabled=${(this.#keys.value?.length ?? 0) >= MAX_KEYS}
-        @click=${() => this.#add()}
-      >
-        Add a public key…
-      </button>
     </section>`;
   }
 
   #table(keys: readonly Wire<ServiceKey>[]): TemplateResult {
-    return html`<div class="scroll">
+    return html`<div class="scroll" tabindex="0" role="region" aria-label="Public keys">
       <table>
         <thead>
           <tr>
@@ -63,8 +65,13 @@ export class ServiceKeys {
                 <td><code>${kid}</code></td>
                 <td>${algorithm}</td>
                 <td>${time(createdAt)}</td>
-                <td>
-                  <button type="button" aria-label="Delete the key ${kid}" @click=${() => this.#delete(kid)}>
+                <td class="do">
+                  <button
+                    type="button"
+                    class="quiet danger"
+                    aria-label="Delete the key ${kid}"
+                    @click=${() => this.#delete(kid)}
+                  >
                     Delete…
                   </button>
                 </td>

@@ -28,7 +28,8 @@ export class KeysFeed {
   /** Since when the service has not answered, by the clock of the service; null while it does. */
   silentSinceMs: number | null = null;
   #published = '';
-  #polledAtMs = 0;
+  /** Monotonic time: the clock of the service may jump when the page learns it. */
+  #polledAtMs = -Infinity;
   #isPolling = false;
   readonly #revokedAtMs = new Map<string, number>();
   readonly #timer: ReturnType<typeof setInterval>;
@@ -67,12 +68,12 @@ export class KeysFeed {
 
   async #tick(): Promise<void> {
     update();
-    const now = serverNow();
-    if (document.hidden || this.#isPolling || now - this.#polledAtMs < POLL_MS) return;
+    if (document.hidden || this.#isPolling || performance.now() - this.#polledAtMs < POLL_MS) return;
     const { value } = this.keys;
     if (value === null) return;
-    this.#polledAtMs = now;
+    this.#polledAtMs = performance.now();
     this.#isPolling = true;
+    const now = serverNow();
     try {
       const { jwks = '' } = await auth('getJwks', {});
       this.silentSinceMs = null;

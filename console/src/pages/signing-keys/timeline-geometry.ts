@@ -64,6 +64,8 @@ export interface Mark {
   readonly what: PhaseKind | 'gone' | 'revoked';
   readonly atMs: number;
   readonly x: number;
+  /** Its time stands left of it, at the right edge. */
+  readonly isLeft: boolean;
   /** The line below the bar on which its time is written; null where there is no room. */
   readonly line: number | null;
 }
@@ -112,14 +114,16 @@ function marksOf({ phases, endMs, isRevoked }: KeyLife, span: Span): Mark[] {
     atMs: fromMs,
   }));
   if (endMs !== null) changes.push({ what: isRevoked ? 'revoked' : 'gone', atMs: endMs });
-  const ends = new Array<number>(LABEL_LINES).fill(-Infinity);
+  const lines = Array.from({ length: LABEL_LINES }, (): [number, number][] => []);
   return changes
     .filter(({ atMs }) => atMs >= span.fromMs && atMs <= span.toMs)
     .map((change) => {
       const x = position(change.atMs, span);
-      const line = ends.findIndex((end) => end <= x);
-      if (line >= 0) ends[line] = x + LABEL_WIDTH;
-      return { ...change, x, line: line < 0 ? null : line };
+      const isLeft = x > 100 - LABEL_WIDTH;
+      const room: [number, number] = isLeft ? [x - LABEL_WIDTH, x] : [x, x + LABEL_WIDTH];
+      const line = lines.findIndex((taken) => taken.every(([from, to]) => room[1] <= from || room[0] >= to));
+      if (line >= 0) lines[line]?.push(room);
+      return { ...change, x, isLeft, line: line < 0 ? null : line };
     });
 }
 

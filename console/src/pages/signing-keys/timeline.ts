@@ -40,9 +40,10 @@ export function timelineView(lives: readonly KeyLife[], span: Span, nowMs: numbe
   return html`<div class="timeline card" aria-hidden="true">
     <svg width="100%" height=${height}>
       ${ticksOf(span, -new Date(nowMs).getTimezoneOffset() * 60_000).map((atMs) => tick(atMs, span, { height, nowX }))}
-      ${rows.map((row, index) => rowView(row, index * ROW, span))}
+      ${rows.map((row, index) => barsView(row, index * ROW))}
       <line class="now" x1=${percent(nowX)} x2=${percent(nowX)} y1="0" y2=${height - AXIS} />
       <text class="now" x=${percent(nowX)} y=${height - 6} text-anchor=${anchorOf(nowX)}>now</text>
+      ${rows.map(({ marks }, index) => marks.map((mark) => markView(mark, index * ROW + BAR_TOP, span)))}
     </svg>
     <p class="legend">
       <span class="key published">published, does not sign yet</span>
@@ -66,12 +67,9 @@ function tick(atMs: number, span: Span, { height, nowX }: { height: number; nowX
     }`;
 }
 
-function rowView({ life, bars, marks }: Row, top: number, span: Span) {
-  return svg`<g>
-    <text class="name" x="0" y=${top + 16}>${shortId(life.kid)} · ${life.algorithm}</text>
-    ${bars.map((bar) => barView(bar, top + BAR_TOP))}
-    ${marks.map((mark) => markView(mark, top + BAR_TOP, span))}
-  </g>`;
+function barsView({ life, bars }: Row, top: number) {
+  return svg`<text class="name" x="0" y=${top + 16}>${shortId(life.kid)} · ${life.algorithm}</text>
+    ${bars.map((bar) => barView(bar, top + BAR_TOP))}`;
 }
 
 function barView({ kind, x, width, isPlanned }: Bar, y: number) {
@@ -81,12 +79,12 @@ function barView({ kind, x, width, isPlanned }: Bar, y: number) {
   />`;
 }
 
-function markView({ what, atMs, x, line }: Mark, top: number, span: Span) {
+function markView({ what, atMs, x, isLeft, line }: Mark, top: number, span: Span) {
   return svg`<line class="mark ${what}" x1=${percent(x)} x2=${percent(x)} y1=${top - 3} y2=${top + BAR + 3} />
     ${
       line === null
         ? nothing
-        : svg`<text class="mark ${what}" x=${percent(x)} y=${top + BAR + LINE * (line + 1)} text-anchor=${x > 83 ? 'end' : 'start'}>${words[what]} ${shortTime(atMs, span)}</text>`
+        : svg`<text class="mark ${what}" x=${percent(x)} y=${top + BAR + LINE * (line + 1)} text-anchor=${isLeft ? 'end' : 'start'}>${words[what]} ${shortTime(atMs, span)}</text>`
     }`;
 }
 

@@ -7,6 +7,7 @@ import { confirm } from '../../ui/dialog.ts';
 import { openForm } from '../../ui/form-dialog.ts';
 import { count, time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
+import { RecentEvents } from '../../ui/recent-events.ts';
 import { Bindings } from '../bindings/bindings.ts';
 import { stateTag } from './issuer-list.ts';
 import { type Issuer, issuers } from './issuers.ts';
@@ -18,12 +19,21 @@ import { KIND_NAMES } from './presets.ts';
 export function issuerPage(id: string): Page {
   const issuer = new Load(async () => (await issuers.find([id])).get(id) ?? null);
   const bindings = new Bindings({ issuerId: id });
+  const events = new RecentEvents(id, { acts: false });
   const enabling = new Action();
+  const changed = (value: Issuer, what: string) => {
+    issuer.set(value);
+    said = what;
+    void events.reload();
+  };
   let said = '';
   const enable = () =>
     enabling.run(async () => {
-      issuer.set(await admin('updateTrustedIssuer', { id, disabled: false }));
-      said = 'The issuer is enabled: its tokens are accepted again. Those that were ended stay ended.';
+      const enabled = await admin('updateTrustedIssuer', { id, disabled: false });
+      changed(
+        enabled,
+        'The issuer is enabled: its tokens are accepted again. Those that were ended stay ended.',
+      );
     });
   const askToDisable = ({ issuer: name = '' }: Issuer) =>
     confirm({
@@ -33,8 +43,8 @@ export function issuerPage(id: string): Page {
       verb: 'Disable the issuer',
       name: null,
       work: async () => {
-        issuer.set(await admin('updateTrustedIssuer', { id, disabled: true }));
-        said = `The issuer is disabled.${await tokensEnded(id)}`;
+        const disabled = await admin('updateTrustedIssuer', { id, disabled: true });
+        changed(disabled, `The issuer is disabled.${await tokensEnded(id)}`);
       },
     });
   const changeKeys = ({ issuer: name = '', keys }: Issuer) => {
@@ -46,8 +56,7 @@ export function issuerPage(id: string): Page {
         html`<p class="hint">Tokens that were issued already stay valid.</p>
           ${keySourceFields(source, name.startsWith('spiffe:'))}`,
       work: async () => {
-        issuer.set(await admin('updateTrustedIssuer', { id, keys: keysOf(source) }));
-        said = 'The keys are changed.';
+        changed(await admin('updateTrustedIssuer', { id, keys: keysOf(source) }), 'The keys are changed.');
       },
     });
   };
@@ -65,9 +74,8 @@ export function issuerPage(id: string): Page {
           : html`<button type="button" class="danger" @click=${() => askToDisable(value)}>Disable…</button>`
       }
       <button type="button" @click=${() => changeKeys(value)}>Change the keys…</button>
-      <a href=${href(['audit'], { target: id })}>Changes of this issuer</a>
     </div>
-    ${bindings.view()}
+    ${bindings.view()} ${events.view('this issuer')}
     <section aria-labelledby="delete">
       <h2 id="delete">Delete</h2>
       <p>The issuer goes with its bindings. Every token that was issued for one of its tokens ends now.</p>
