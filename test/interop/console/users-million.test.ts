@@ -12,8 +12,8 @@ beforeAll(async () => {
   await postern.database.query(`
     INSERT INTO users (id, email, roles, disabled_at, created_at)
     SELECT gen_random_uuid(), CASE WHEN n % 1000 = 7 THEN 'zoe' ELSE 'user' END || n || '@example.com',
-      CASE WHEN n > ${USERS} - 3 THEN ARRAY['payroll', 'reader'] ELSE ARRAY['reader'] END,
-      CASE WHEN n > ${USERS} - 2 THEN now() END,
+      CASE WHEN n > ${USERS} - 2 THEN ARRAY['payroll', 'reader'] ELSE ARRAY['reader'] END,
+      CASE WHEN n = ${USERS} THEN now() END,
       '2026-01-01T00:00:00Z'::timestamptz + n * interval '10 seconds'
     FROM generate_series(1, ${USERS}) AS n`);
   await postern.database.query('VACUUM ANALYZE users');
@@ -48,6 +48,5 @@ test('C36 among a million users every search shows its page at once', async () =
     await timed('disabled', 1, () => at.open('#/users?state=disabled'));
     await timed('all filters', 1, () => at.open('#/users?email=user&role=payroll&state=disabled'));
   });
-  process.stderr.write(`page times, ms: ${JSON.stringify(took)}\n`);
-  expect(Math.max(...Object.values(took))).toBeLessThan(LIMIT_MS);
+  expect(Object.entries(took).filter(([, ms]) => ms > LIMIT_MS)).toEqual([]);
 }, 120_000);
