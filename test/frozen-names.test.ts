@@ -276,6 +276,7 @@ const LOG_EVENTS = [
   'client-not-believed',
   'clock-agrees',
   'clock-differs',
+  'console',
   'database',
   'grpc',
   'migrated',

@@ -218,11 +218,6 @@ export class Listeners {
   }
 }
 
-/** Every address that the service listens on. */
-export function listenAddresses({ grpcListen, httpListen, adminListen }: Settings): readonly ListenAddress[] {
-  return [grpcListen, httpListen, ...(adminListen === null ? [] : [adminListen])];
-}
-
 /** The services whose unary methods are served over HTTP as well. */
 function httpServicesOf({ httpRpc }: Settings): readonly object[] {
   if (httpRpc === 'off') return [];

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { composeRpcs } from './services.ts';
 import { composeApiKeys } from './api-keys.ts';
 import { composeTokens } from './tokens.ts';
+import { listenAddresses } from '../config/listen-addresses.ts';
 import type { Settings } from '../config/load-settings.ts';
 import { budgetOf } from '../domain/operation-call.ts';
 import { DatabaseClock } from '../domain/database-clock.ts';
@@ -19,7 +20,7 @@ import { logKeyEvent, reportClock } from './report-events.ts';
 import { composeOAuth } from './oauth.ts';
 import { publicationOf } from '../http/oauth/metadata.ts';
 import { openListenerTls } from './listener-tls.ts';
-import { type BoundListeners, listenAddresses, Listeners } from './listeners.ts';
+import { type BoundListeners, Listeners } from './listeners.ts';
 import { openPolicy } from './policy.ts';
 import { posternVersion } from './runtime-versions.ts';
 import { isLocalAddress } from '../net/listen-address.ts';
@@ -318,10 +319,11 @@ export async function startService(
     const bound = await listeners.listen((close) => cleanups.push(close));
     // Last: its password is printed only once, and must not be lost in a start that fails.
     const isFirstStart = !settings.production && databaseMonitor.state === 'reachable';
-    const isAdmin = listenAddresses(settings).every(isLocalAddress);
+    const isAdmin = listenAddresses(settings).every(({ address }) => isLocalAddress(address));
     const demoUser = isFirstStart ? await makeDemoUser({ database, hasher, isAdmin }) : null;
     const servesHttpRpcs = settings.httpRpc !== 'off';
-    const console = settings.console ? consoleUrl(bound.http, { isSecured: tls.server !== null }) : null;
+    const ofConsole = settings.console ? (bound.console ?? bound.http) : null;
+    const console = ofConsole && consoleUrl(ofConsole, { isSecured: tls.server !== null });
     if (console !== null) log.info({ url: console }, 'console');
     return { ...bound, tls: tls.server, demoUser, servesHttpRpcs, consoleUrl: console, stop };
   } catch (error) {

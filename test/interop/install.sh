@@ -136,6 +136,12 @@ install_chromium() {
   ln -sf "$(command -v chromium)" "$dir/bin/chromium" && "$dir/bin/chromium" --version
 }
 
+# A proxy in front of the console, from Debian, unless installed.
+install_nginx() {
+  PATH="$PATH:/usr/sbin" command -v nginx || debian nginx-light || return
+  ln -sf "$(PATH="$PATH:/usr/sbin" command -v nginx)" "$dir/bin/nginx" && "$dir/bin/nginx" -v
+}
+
 # Authenticator programs: both compute the codes of TOTP secrets.
 install_oathtool() {
   command -v oathtool || debian oathtool || return
@@ -185,7 +191,7 @@ install() {
 }
 
 programs=(postgres pgbouncer envoy grpcurl python-jose python-client fastapi-example go-client connectconformance oauth-python
-  oauth-go chromium oathtool pyotp zbarimg node-consumer jwt-python jwt-go jwt-node jwt-java dex spire kubernetes)
+  oauth-go chromium nginx oathtool pyotp zbarimg node-consumer jwt-python jwt-go jwt-node jwt-java dex spire kubernetes)
 if [ "$#" != 0 ]; then programs=("$@"); fi
 for name in "${programs[@]}"; do install "$name"; done
 exit "$failed"

@@ -9,10 +9,11 @@ import { faultOf, type Finding } from './finding.ts';
 
 /** Where the console is, and what would keep a browser from using it. Empty when it is off. */
 export function consoleFindings(
-  settings: Pick<Settings, 'console' | 'httpListen' | 'issuer' | 'passkeys' | 'tlsCert'>,
+  settings: Pick<Settings, 'console' | 'consoleListen' | 'httpListen' | 'issuer' | 'passkeys' | 'tlsCert'>,
 ): Finding[] {
   if (!settings.console) return [];
-  const { httpListen: listener, passkeys, tlsCert } = settings;
+  const { passkeys, tlsCert } = settings;
+  const listener = settings.consoleListen ?? settings.httpListen;
   const issuer = new URL(settings.issuer);
   const isFixed = listener.kind === 'unix' || listener.port !== 0;
   const url = isFixed ? consoleUrl(listener, { isSecured: tlsCert !== null }) : null;

@@ -1,5 +1,6 @@
 import { createServer } from 'node:net';
 
+import { listenAddresses } from '../../config/listen-addresses.ts';
 import { loadSettings, type Settings, SettingsError } from '../../config/load-settings.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
 import { formatListenAddress, type ListenAddress } from '../../net/listen-address.ts';
@@ -60,11 +61,7 @@ export async function runDiagnostics(): Promise<Finding[]> {
     ...(await tokenFileFindings(settings)),
     ...(await tracingFindings(settings.traceEndpoint)),
     ...(await databaseFindings(settings)),
-    await portFinding('POSTERN_GRPC_LISTEN', settings.grpcListen),
-    await portFinding('POSTERN_HTTP_LISTEN', settings.httpListen),
-    ...(settings.adminListen === null
-      ? []
-      : [await portFinding('POSTERN_ADMIN_LISTEN', settings.adminListen)]),
+    ...(await portFindings(settings)),
     ...socketFindings(settings),
   ];
 }
@@ -183,6 +180,13 @@ function oldSchemaFinding(applied: number, known: number, isMigratedByServe: boo
   };
 }
 
+async function portFindings(settings: Settings): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const { setting, address } of listenAddresses(settings))
+    findings.push(await portFinding(setting, address));
+  return findings;
+}
+
 async function portFinding(setting: string, address: ListenAddress): Promise<Finding> {
   const text = formatListenAddress(address);
   const fault = await new Promise<string | undefined>((resolve) => {
@@ -216,10 +220,10 @@ async function portFinding(setting: string, address: ListenAddress): Promise<Fin
 }
 
 /** Who may connect to the unix sockets, and whether this user may give them to that group. Empty without a unix socket. */
-function socketFindings({ grpcListen, httpListen, adminListen, socketAccess }: Settings): Finding[] {
-  const { mode, group } = socketAccess;
-  const [path] = [grpcListen, httpListen, adminListen].flatMap((address) =>
-    address?.kind === 'unix' ? [address.path] : [],
+function socketFindings(settings: Settings): Finding[] {
+  const { mode, group } = settings.socketAccess;
+  const [path] = listenAddresses(settings).flatMap(({ address }) =>
+    address.kind === 'unix' ? [address.path] : [],
   );
   if (path === undefined) return [];
   if (group !== null && !mayGiveTo(group)) return [faultOf('ports', groupRefused(path, group))];

@@ -31,6 +31,10 @@ test('C74 doctor says where the console is', () => {
   expect(
     said({ POSTERN_ISSUER: 'https://auth.example.com', POSTERN_HTTP_LISTEN: 'unix:/run/http.sock' }),
   ).toEqual(['ok the console is served at unix:/run/http.sock, for a proxy']);
+  expect(said({ POSTERN_CONSOLE_LISTEN: '127.0.0.1:8090', POSTERN_HTTP_RPC: 'off' })).toEqual([
+    'ok the console is served at http://localhost:8090/console/',
+    'warning the console is at none of the origins of passkeys: http://localhost:8080',
+  ]);
   expect(said({ POSTERN_HTTP_LISTEN: '127.0.0.1:0' })).toEqual(['ok the console is served at 127.0.0.1:0']);
 });
 
