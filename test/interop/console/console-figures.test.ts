@@ -10,7 +10,7 @@ import { type ConsolePaths, fillConsole } from './console-data.ts';
 
 const images = fileURLToPath(new URL('../../../docs/images/', import.meta.url));
 /** The heights of pictures with what matters: the charts, and not more rows than fit the file. */
-const HEIGHTS: Readonly<Record<string, number>> = { Overview: 960, Audit: 680 };
+const HEIGHTS: Readonly<Record<string, number>> = { Overview: 900, Audit: 680 };
 const MAX_IMAGE_BYTES = 120 * 1024;
 /** What a first visit may transfer: the files of the console, at most 60 KB, and the first answers. */
 const MAX_BYTES = 80 * 1024;
