@@ -126,7 +126,12 @@ describe('requests in unusual forms', () => {
   const chunked = `${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n0\r\nauthorization: Bearer a\r\n\r\n`;
   test.each([
     ['of HTTP/1.0', `${head(length)}${body}`.replace('HTTP/1.1', 'HTTP/1.0'), ['200']],
-    ['with a whole URL', `${head(length)}${body}`.replace('POST ', 'POST http://other.example'), ['200']],
+    ['with a whole URL', `${head(length)}${body}`.replace('POST ', 'POST http://localhost'), ['200']],
+    [
+      'with the URL of another',
+      `${head(length)}${body}`.replace('POST ', 'POST http://other.example'),
+      ['421'],
+    ],
     ['with trailers', `${head('transfer-encoding: chunked', 'trailer: authorization')}${chunked}`, ['200']],
     ['that wait for 100', `${head(length, 'expect: 100-continue')}${body}`, ['100', '200']],
     ['that want to upgrade', `${head(length, 'connection: upgrade', 'upgrade: h2c')}${body}`, ['200']],
