@@ -39,6 +39,8 @@ interface SessionAnswer {
   readonly cookie: string | null;
 }
 
+/** No browser sends more of one name and path: one with `Partitioned`, and one without. */
+const MAX_COOKIES = 2;
 const NO_SESSION: SessionAnswer = { json: '{}', cookie: null };
 
 /** One of the routes. */
@@ -102,6 +104,7 @@ export function sessionEndpoints(
   const end = async (_body: Buffer, call: HttpCall) => {
     const tokens = refreshTokensOf(call.request.headers.cookie);
     if (tokens.length === 0) call.noteNoOp();
+    if (tokens.length > MAX_COOKIES) throw invalidRequest('cookie', 'delete the cookies of this host');
     // All of several: otherwise the page would say that its session has ended, and it would live.
     for (const token of tokens) await run.revoke({ token, allSessions: false }, call);
     return { json: '{}', cookie: NO_SESSION_COOKIE };
