@@ -41,6 +41,8 @@ export async function post(path: string, body: object, bearer: string | null): P
       headers,
       body: JSON.stringify(body),
       cache: 'no-store',
+      // A page that is closed meanwhile must still store the new cookie: the old one, used again later, would look stolen.
+      keepalive: path.startsWith('console/'),
       redirect: 'error',
       signal: AbortSignal.timeout(TIME_LIMIT_MS),
     });

@@ -53,7 +53,7 @@ export function hostCheck({ names, certificateNames }: HostNames): HostCheck {
   };
 }
 
-/** For a unix socket: no browser connects to one, and clients invent a host for their URLs. */
+/** For a unix socket: clients invent a host for their URLs. A browser comes only by a proxy, which has the names of its own. */
 export const anyHost: HostCheck = () => null;
 
 /** The host with the port, as it was sent; null without one, and empty for several. */

@@ -1,3 +1,5 @@
+import { gzipSync } from 'node:zlib';
+
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { postAsPage, type Reply, sendRequest } from '../support/browser-request.ts';
@@ -70,11 +72,39 @@ describe('a page of the console', () => {
   test('C06 without a cookie there is no session, and no refusal either', async () => {
     const reply = await post(`${session}/refresh`, {});
     expect([reply.status, reply.text, setCookie(reply)]).toEqual([200, '{}', '']);
-    // Browsers never send two of this name; neither of them counts.
-    const { cookie } = await logIn();
-    const several = await post(`${session}/refresh`, {}, { cookie: `${cookie}; ${cookie}` });
-    expect([several.status, several.text]).toEqual([200, '{}']);
     expect((await post(`${session}/end`, {})).status).toBe(200);
+  });
+
+  test('C06 of two cookies, such as one with Partitioned of another port, neither renews, and a logout ends both', async () => {
+    const [own, other] = [await logIn(), await logIn()];
+    const cookie = `${own.cookie}; ${other.cookie}`;
+    const tooMany = await post(`${session}/end`, {}, { cookie: `${cookie}; __Host-postern=prt_x` });
+    expect([tooMany.status, tooMany.reason, setCookie(tooMany)]).toEqual([400, 'FIELD_INVALID', '']);
+    const renewed = await post(`${session}/refresh`, {}, { cookie });
+    expect([renewed.status, renewed.text, setCookie(renewed)]).toEqual([200, '{}', '']);
+    expect((await post(`${session}/end`, {}, { cookie })).status).toBe(200);
+    for (const { accessToken } of [own, other]) {
+      const verified = await post('/postern.v1.AuthService/VerifyToken', { accessToken });
+      expect(verified.reason).toBe('TOKEN_REVOKED');
+    }
+  });
+
+  test('C05 a compressed body is read as that of an RPC', async () => {
+    const send = (coding: string, body: Buffer) =>
+      sendRequest(`${service.httpUrl}${session}`, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          'sec-fetch-site': 'same-origin',
+          'content-encoding': coding,
+        },
+        body,
+      });
+    const body = Buffer.from(JSON.stringify({ email, password }));
+    expect((await send('gzip', gzipSync(body))).status).toBe(200);
+    expect((await send('gzip', body)).reason).toBe('FIELD_INVALID');
+    expect((await send('gzip', gzipSync(Buffer.alloc(70_000, ' ')))).reason).toBe('MESSAGE_TOO_LARGE');
+    expect((await send('br', body)).status).toBe(501);
   });
 
   test('C06 a session that has ended elsewhere takes its cookie along', async () => {
@@ -262,6 +292,17 @@ test('C09 a login of the console is counted, audited and attributed as one over 
     expect(
       metrics.value('postern_rpc_calls_total', { method: `postern.v1.AuthService/${method}`, code: 'OK' }),
     ).toBeGreaterThan(0);
+});
+
+test('C09 a renewal without a session counts as no refresh', async () => {
+  const outcomes = ['rotated', 'repeated', 'failed', 'malformed'];
+  const counts = async () => {
+    const metrics = await scrape(service.httpUrl);
+    return outcomes.map((outcome) => metrics.value('postern_refreshes_total', { outcome }));
+  };
+  const before = await counts();
+  expect((await post(`${session}/refresh`, {})).text).toBe('{}');
+  expect(await counts()).toEqual(before);
 });
 
 test('C09 the throttle of an account is the one of gRPC', async () => {

@@ -63,6 +63,13 @@ test.each<[Rejection, number]>([
   ]);
 });
 
+test('C09 a request without a cookie is known to change nothing, so that a flood of them does not fill the log', async () => {
+  const { url, finished } = await listener(() => Promise.reject(new Error('not called')));
+  for (const route of ['refresh', 'end'])
+    expect((await postAsPage(`${url}/console/session/${route}`, {})).status).toBe(200);
+  expect(finished.map(({ isNoOp }) => isNoOp)).toEqual([true, true]);
+});
+
 test('C11 a fault of Postern says no more than its request id, and the answer may not be framed', async () => {
   const { url } = await listener(() => Promise.reject(new Error('password of the database')));
   const reply = await postAsPage(`${url}/console/session/refresh`, {}, { cookie });

@@ -19,7 +19,7 @@ interface Sent {
   readonly target?: string;
   /** `host` and those that `fetch` forbids included. */
   readonly headers?: Readonly<Record<string, string | string[]>>;
-  readonly body?: string;
+  readonly body?: string | Buffer;
   readonly socketPath?: string;
 }
 

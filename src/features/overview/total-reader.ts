@@ -32,7 +32,8 @@ export class TotalReader {
     try {
       return await this.#database.run(budgetOf(READ_BUDGET_MS, Date.now()), (db) => readTotals(db));
     } catch (error) {
-      if (error instanceof Rejected && error.rejection.kind === 'store-unavailable') return null;
+      // Whatever keeps the totals from being read now, such as a full queue: the counters are needed all the more.
+      if (error instanceof Rejected) return null;
       throw error;
     }
   }

@@ -13,13 +13,15 @@ export function sessionCookie(refreshToken: string, maxAgeSeconds: number): stri
 /** The value of `set-cookie` that deletes the cookie. */
 export const NO_SESSION_COOKIE = `${NAME}=; Max-Age=0; ${ATTRIBUTES}`;
 
-/** The refresh token in a `cookie` header; null without one, or with several, which no browser sends. */
-export function refreshTokenOf(cookie: string | undefined): string | null {
-  const values = (cookie ?? '')
+/**
+ * The refresh tokens in a `cookie` header. There can be two: a program on another port of the host can set a cookie of the
+ * same name with `Partitioned`, which browsers keep and send beside the other.
+ */
+export function refreshTokensOf(cookie: string | undefined): readonly string[] {
+  return (cookie ?? '')
     .split(';')
     .map((pair) => pair.trim())
     .filter((pair) => pair.startsWith(`${NAME}=`))
-    .map((pair) => pair.slice(NAME.length + 1));
-  const [value = ''] = values;
-  return values.length === 1 && value !== '' ? value : null;
+    .map((pair) => pair.slice(NAME.length + 1))
+    .filter((value) => value !== '');
 }

@@ -17,12 +17,13 @@ import type { HostCheck } from '../host-check.ts';
 import type { CallAnswer, Endpoint, HttpCall } from '../http-call.ts';
 import { plainCall } from '../guarded-call.ts';
 import { connectError } from '../rpc/connect-protocol.ts';
+import { decompressed } from '../rpc/gzip.ts';
 import type { JsonCodec } from '../rpc/json-codec.ts';
 import { errorOf } from '../rpc/rpc-endpoint.ts';
 import { invalidRequest } from '../rpc/rpc-protocol.ts';
 import { CONSOLE_HEADERS } from './console-files.ts';
 import { isSameOrigin } from './same-origin.ts';
-import { NO_SESSION_COOKIE, refreshTokenOf, sessionCookie } from './session-cookie.ts';
+import { NO_SESSION_COOKIE, refreshTokensOf, sessionCookie } from './session-cookie.ts';
 
 const { login, loginWithPasskey, changePassword, refreshToken, revokeToken } = AuthServiceService;
 
@@ -38,6 +39,8 @@ interface SessionAnswer {
   readonly cookie: string | null;
 }
 
+/** No browser sends more of one name and path: one with `Partitioned`, and one without. */
+const MAX_COOKIES = 2;
 const NO_SESSION: SessionAnswer = { json: '{}', cookie: null };
 
 /** One of the routes. */
@@ -89,13 +92,21 @@ export function sessionEndpoints(
     return opened(await run.login(credentials, call));
   };
   const refresh = async (_body: Buffer, call: HttpCall) => {
-    const token = refreshTokenOf(call.request.headers.cookie);
-    // A first visit is no refusal, which a browser would report as an error.
-    return token === null ? NO_SESSION : opened(await run.refresh({ refreshToken: token }, call));
+    const [token, ...others] = refreshTokensOf(call.request.headers.cookie);
+    // Of several it cannot be told which is the console's own. A first visit is no refusal, which a browser would report as
+    // an error.
+    if (token === undefined || others.length > 0) {
+      call.noteNoOp();
+      return NO_SESSION;
+    }
+    return opened(await run.refresh({ refreshToken: token }, call));
   };
   const end = async (_body: Buffer, call: HttpCall) => {
-    const token = refreshTokenOf(call.request.headers.cookie);
-    if (token !== null) await run.revoke({ token, allSessions: false }, call);
+    const tokens = refreshTokensOf(call.request.headers.cookie);
+    if (tokens.length === 0) call.noteNoOp();
+    if (tokens.length > MAX_COOKIES) throw invalidRequest('cookie', 'delete the cookies of this host');
+    // All of several: otherwise the page would say that its session has ended, and it would live.
+    for (const token of tokens) await run.revoke({ token, allSessions: false }, call);
     return { json: '{}', cookie: NO_SESSION_COOKIE };
   };
   const routes: readonly [string, SessionRoute][] = [
@@ -132,7 +143,8 @@ class SessionEndpoint implements Endpoint {
         const answer = connectError(error, refusal.httpStatus);
         return { ...answer, headers: headersOf(answer.headers, refusal.headers), code: error.code };
       }
-      const body = await call.readBody(MAX_MESSAGE_BYTES);
+      const sent = await call.readBody(MAX_MESSAGE_BYTES);
+      const body = await decompressed(sent, call.request.headers['content-encoding'], 'content-encoding');
       const { json, cookie } = await call.beforeDeadline(this.#route.run(body, call));
       const headers = headersOf({ 'content-type': 'application/json' }, withCookie(cookie));
       return { status: 200, headers, body: json, code: Code.OK };

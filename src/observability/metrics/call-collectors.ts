@@ -111,7 +111,7 @@ export function loginCollectors(counts: CallCounts, repeats: () => number): Coll
         ([change, method]) => [[change], successesOf(counts.of(method))] as const,
       ),
     refreshes() {
-      const refresh = counts.of(REFRESH);
+      const refresh = refreshesOf(counts);
       return outcomeSamples(refresh, {
         rotated: successesOf(refresh) - repeats(),
         repeated: repeats(),
@@ -137,7 +137,13 @@ export function loginOutcomes(counts: CallCounts) {
 
 /** Refreshes that were answered with tokens. */
 export function successfulRefreshes(counts: CallCounts): number {
-  return successesOf(counts.of(REFRESH));
+  return successesOf(refreshesOf(counts));
+}
+
+/** The calls with a refresh token. A page of the console that has none is answered OK, too. */
+function refreshesOf(counts: CallCounts): Counted {
+  const { codes, reasons, noOps } = counts.of(REFRESH);
+  return { codes: codes.map((count, code) => (code === Code.OK ? count - noOps : count)), reasons };
 }
 
 /** Verifications by VerifyToken and Check. Check answers its denials with the status OK, and counts their reason. */

@@ -10,6 +10,8 @@ export interface MethodCounts {
   readonly codes: Readonly<Float64Array>;
   /** Number of refusals by reason. Reasons are from closed lists, never text from a caller. */
   readonly reasons: ReadonlyMap<string, number>;
+  /** Number of calls with the status OK that changed nothing (`FinishedCall.isNoOp`). */
+  readonly noOps: number;
   /** Null for streams, which last as long as the client wants. */
   readonly duration: DurationHistogram | null;
 }
@@ -17,6 +19,7 @@ export interface MethodCounts {
 interface MutableCounts extends MethodCounts {
   readonly codes: Float64Array;
   readonly reasons: Map<string, number>;
+  noOps: number;
 }
 
 const CODE_COUNT = 17;
@@ -38,8 +41,10 @@ export class CallCounts {
     );
   }
 
-  record({ path, code, reason, durationMs }: FinishedCall): void {
-    const { codes, reasons, duration } = this.#methods.get(path) ?? this.#unknown;
+  record({ path, code, reason, durationMs, isNoOp }: FinishedCall): void {
+    const counts = this.#methods.get(path) ?? this.#unknown;
+    const { codes, reasons, duration } = counts;
+    if (isNoOp === true) counts.noOps += 1;
     codes[code] = (codes[code] ?? 0) + 1;
     duration?.observe(durationMs);
     if (reason !== undefined) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
@@ -69,6 +74,7 @@ function newCounts(method: string, isTimed: boolean): MutableCounts {
     method,
     codes: new Float64Array(CODE_COUNT),
     reasons: new Map(),
+    noOps: 0,
     duration: isTimed ? new DurationHistogram() : null,
   };
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 
 import { Database } from '../../../src/database/database.ts';
+import { Rejected, type Rejection } from '../../../src/domain/rejection.ts';
 import { TotalReader } from '../../../src/features/overview/total-reader.ts';
 import { readTotals } from '../../../src/features/overview/total-queries.ts';
 import { DatabaseProxy } from '../../support/database-proxy.ts';
@@ -60,6 +61,16 @@ test('C22 the totals of all callers are read once in five seconds', async () => 
   nowMs = 5_000;
   expect((await reader.read())?.users.count).toBe(2);
   expect(reads).toBe(2);
+});
+
+test.each<Rejection>([
+  { kind: 'store-unavailable', cause: 'away', retryAfterMs: 1_000 },
+  { kind: 'server-overloaded', cause: 'the queue is full', retryAfterMs: 1_000 },
+  { kind: 'conflict' },
+  { kind: 'deadline-exceeded' },
+])('C23 a database that refuses with $kind costs the totals alone', async (rejection) => {
+  const run = () => Promise.reject(new Rejected(rejection));
+  expect(await new TotalReader({ run }).read()).toBeNull();
 });
 
 test('C23 without an answer of the database there are no totals, within about a second', async () => {

@@ -3,6 +3,7 @@ import type { Page } from 'playwright-core';
 
 import { oathtoolCode } from '../authenticator-apps.ts';
 import { describeWith } from '../tool.ts';
+import { until } from '../until.ts';
 import { ConsoleBrowser, PASSWORD } from './console-browser.ts';
 
 /** Access tokens short enough to see renewals, and answers to an absent service or an ended session. */
@@ -56,6 +57,23 @@ describeWith('chromium', 'the session of the console', () => {
         await page.says('You logged out in another tab.');
         await page.page.reload();
         await logInButton(page.page).waitFor();
+      });
+    });
+
+    test('C58 a page that is closed while it renews keeps the new cookie: the old one, used again later, would end the session', async () => {
+      await console.onPage({ refusals: REFUSALS }, async ({ page }) => {
+        const context = page.context();
+        const cookie = async () => (await context.cookies(console.url)).map(({ value }) => value).join();
+        const before = await cookie();
+        const other = await context.newPage();
+        console.proxy.delayMs = 300;
+        try {
+          await Promise.all([other.waitForRequest('**/console/session/refresh'), other.goto(console.url)]);
+          await other.close();
+          expect(await until(async () => (await cookie()) !== before)).toBe(true);
+        } finally {
+          console.proxy.delayMs = 0;
+        }
       });
     });
 
