@@ -170,5 +170,6 @@ if (!root) throw new Error('the page has no #app');
 onProofRequired(askForProof);
 onUpdate(() => render(html`${view()}${dialogView()}`, root));
 addEventListener('hashchange', update);
+root.replaceChildren();
 update();
 await startSession();

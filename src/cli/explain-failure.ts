@@ -16,6 +16,10 @@ import { type DatabaseFault, databaseFaultOf } from '../database/database-fault.
 import { CommandFailure } from './command-failure.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 
+/** The address of a failed listener is in the message; the person who set it knows by which of these. */
+const LISTEN_SETTINGS =
+  'POSTERN_GRPC_LISTEN, POSTERN_HTTP_LISTEN, POSTERN_ADMIN_LISTEN or POSTERN_CONSOLE_LISTEN';
+
 export interface ExplainedFailure {
   readonly exitCode: ExitCode;
   readonly lines: readonly string[];
@@ -73,7 +77,7 @@ function explain(error: unknown): ExplainedFailure {
     return failure(
       exitCodes.settings,
       error.message,
-      'Set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to addresses of this machine, names that resolve to one, or socket paths on which this user may listen.',
+      `Set ${LISTEN_SETTINGS} to an address of this machine, a name that resolves to one, or a socket path on which this user may listen.`,
     );
   }
   const addressInUse = addressInUseBy(error);
@@ -81,7 +85,7 @@ function explain(error: unknown): ExplainedFailure {
     return failure(
       exitCodes.settings,
       `${addressInUse} is in use by another program`,
-      'Stop that program, or set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to other addresses.',
+      `Stop that program, or set ${LISTEN_SETTINGS} to another address.`,
     );
   }
   const message = errorText(error);

@@ -63,6 +63,8 @@ const TRUST_WATCHDOG_MS = 1_000;
 export interface Service extends BoundListeners {
   /** The listeners' certificate; null in plaintext. */
   readonly tls: ServerTls | null;
+  /** Whether the database is the embedded one, for a first look. */
+  readonly isEmbedded: boolean;
   /** The demo user, created at the first start of embedded mode; null otherwise. */
   readonly demoUser: DemoUser | null;
   /** Whether RPCs are served over HTTP as well. */
@@ -318,14 +320,15 @@ export async function startService(
     changeListener.start();
     const bound = await listeners.listen((close) => cleanups.push(close));
     // Last: its password is printed only once, and must not be lost in a start that fails.
-    const isFirstStart = !settings.production && databaseMonitor.state === 'reachable';
+    const isEmbedded = !settings.production;
     const isAdmin = listenAddresses(settings).every(({ address }) => isLocalAddress(address));
-    const demoUser = isFirstStart ? await makeDemoUser({ database, hasher, isAdmin }) : null;
+    const mayMakeUser = isEmbedded && databaseMonitor.state === 'reachable';
+    const demoUser = mayMakeUser ? await makeDemoUser({ database, hasher, isAdmin }) : null;
     const servesHttpRpcs = settings.httpRpc !== 'off';
     const ofConsole = settings.console ? (bound.console ?? bound.http) : null;
     const console = ofConsole && consoleUrl(ofConsole, { isSecured: tls.server !== null });
     if (console !== null) log.info({ url: console }, 'console');
-    return { ...bound, tls: tls.server, demoUser, servesHttpRpcs, consoleUrl: console, stop };
+    return { ...bound, tls: tls.server, isEmbedded, demoUser, servesHttpRpcs, consoleUrl: console, stop };
   } catch (error) {
     await stop();
     throw error;

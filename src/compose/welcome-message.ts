@@ -23,6 +23,11 @@ const ADMIN_ADVICE = [
   '    npx postern user create --email ann@example.com --role admin',
 ];
 
+/** The message of every start in embedded mode; a log in production has no such lines. */
+export function consoleMessage(consoleUrl: string | null): string {
+  return consoleUrl === null ? '' : `\n  Open the console in a browser:  ${consoleUrl}\n\n`;
+}
+
 /**
  * The message of the first start: the console, the demo user, and commands that can be pasted into a shell. curl comes first,
  * because nothing has to be installed for it.
@@ -42,8 +47,6 @@ export function welcomeMessage(
   const bearer = '-H "authorization: Bearer $TOKEN"';
   const login = curl ? curl('Login', `-d '${credentials}'`) : `${buf} -d '${credentials}' ${url}/Login`;
   const lines = [
-    '',
-    ...(consoleUrl === null ? [] : [`  Open the console in a browser:  ${consoleUrl}`, '']),
     `  A demo user was created${isAdmin ? ', an administrator' : ''}. Its password is shown only now:  ${email}  ${password}`,
     ...(isAdmin || consoleUrl === null ? [] : ADMIN_ADVICE),
     '',
@@ -62,7 +65,7 @@ export function welcomeMessage(
     `    ${grpcurl} ${bearer} ${target} postern.v1.AuthService/VerifyToken`,
     '',
   ];
-  return `${lines.join('\n')}\n`;
+  return `${consoleMessage(consoleUrl) || '\n'}${lines.join('\n')}\n`;
 }
 
 /** Makes the commands of curl for one listener. */

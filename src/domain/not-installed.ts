@@ -1,4 +1,4 @@
-/** The settings require an optional package that is not installed. A retry does not help. */
+/** The settings require an optional package, or files of the build, that are not installed. A retry does not help. */
 export class NotInstalled extends Error {
   /** What to do. */
   readonly advice: string;

@@ -31,7 +31,7 @@ test.each(['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])(
     const notices = stderr.split('\n').filter((line) => !line.startsWith('{'));
     expect(notices).toEqual([
       expect.stringMatching(new RegExp(`^postern: ${taken} is in use`)),
-      expect.stringMatching(/POSTERN_GRPC_LISTEN .*POSTERN_HTTP_LISTEN/),
+      expect.stringMatching(/POSTERN_GRPC_LISTEN, POSTERN_HTTP_LISTEN, .*POSTERN_CONSOLE_LISTEN/),
       '',
     ]);
   },
@@ -54,7 +54,7 @@ test.each([
     expect.stringMatching(
       /^postern: listen E[A-Z_]+: .*(no-such-host\.invalid|192\.0\.2\.1|2001:db8::1|fe80::1)/,
     ),
-    expect.stringMatching(/POSTERN_GRPC_LISTEN .*POSTERN_HTTP_LISTEN/),
+    expect.stringMatching(/POSTERN_GRPC_LISTEN, POSTERN_HTTP_LISTEN, .*POSTERN_CONSOLE_LISTEN/),
     '',
   ]);
 });

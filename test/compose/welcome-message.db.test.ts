@@ -173,9 +173,12 @@ test('C73 beyond this machine the demo user is no administrator, and does not be
     const second = start('127.0.0.1:0');
     await second.listening;
     expect(second.output.stderr).not.toContain('demo user');
-    expect(second.output.stderr).toMatch(
-      /"url":"http:\/\/localhost:\d+\/console\/".*"console"|"console".*"url"/,
-    );
+    // C72: a later start says as well where the console is, to the person and in the log.
+    const [, url = ''] = /^ {2}Open the console in a browser: {2}(http:\/\/localhost:\d+\/console\/)$/m.exec(
+      second.output.stderr,
+    ) ?? [''];
+    expect(second.output.stderr).toMatch(new RegExp(`"url":"${url}".*"console"|"console".*"url"`));
+    expect(url).not.toBe('');
     expect(await rolesOfUsers()).toEqual([[]]);
   } finally {
     await endEveryPostern();

@@ -79,7 +79,10 @@ describe('docker-compose.yml', () => {
 
   test('sets known settings to valid values', () => {
     const rows = Object.values(settingRows);
-    for (const [name, value] of Object.entries(postern.environment)) {
+    const commented = [...text.matchAll(/^ +# (POSTERN_\w+): '?([^'\n]+)'?$/gm)];
+    const suggested = commented.map(([, name = '', value = '']) => [name, value] as const);
+    expect(suggested.map(([name]) => name)).toContain('POSTERN_CONSOLE');
+    for (const [name, value] of [...Object.entries(postern.environment), ...suggested]) {
       const row = rows.find((candidate) => [candidate.name, `${candidate.name}_FILE`].includes(name));
       expect([name, row?.name]).toEqual([name, name.replace(/_FILE$/, '')]);
       if (!name.endsWith('_FILE')) row?.parse(value);

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 import { expect, test } from '@jest/globals';
 
@@ -53,4 +53,16 @@ test('every reason is in the table of refusals exactly once', () => {
 test('every password hash format is in the table of importable formats', () => {
   const page = read('docs/migrating.md');
   for (const { name } of formats) expect(page).toContain(`| \`${name}\` |`);
+});
+
+test('every path of health and metrics that a page names is in the table of paths', () => {
+  const pages = ['README.md', 'SECURITY.md', ...readdirSync(file('docs')).map((name) => `docs/${name}`)];
+  const named = pages
+    .filter((page) => page.endsWith('.md'))
+    .flatMap((page) =>
+      [...read(page).matchAll(/`(\/(?:\w+z|metrics))`/g)].map(([, path]) => `${page} ${path}`),
+    );
+  const [, table = ''] = /^## HTTP\n(.*?)^## /ms.exec(read('docs/api.md')) ?? [];
+  expect(named).toContain('docs/console.md /readyz');
+  expect(named.filter((place) => !table.includes(`| \`${place.split(' ')[1]}\` |`))).toEqual([]);
 });

@@ -6,6 +6,8 @@ import { gunzipSync } from 'node:zlib';
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
+import { exitCodes } from '../../src/cli/exit-codes.ts';
+import { explainFailure } from '../../src/cli/explain-failure.ts';
 import { consolePages } from '../../src/http/console/console-files.ts';
 import { anyHost } from '../../src/http/host-check.ts';
 import { HttpServer } from '../../src/http/http-server.ts';
@@ -129,7 +131,17 @@ test('the refusal of another path names the console, and none of its files', asy
 
 test('a console that was not built ends the start, and says what to do', () => {
   const missing = pathToFileURL(join(folder, 'missing/'));
-  expect(() => consolePages(anyHost, missing)).toThrow(
-    'the files of the console are missing; run npm run build, or set POSTERN_CONSOLE=off',
-  );
+  let thrown: unknown;
+  try {
+    consolePages(anyHost, missing);
+  } catch (error) {
+    thrown = error;
+  }
+  expect(explainFailure(thrown)).toEqual({
+    exitCode: exitCodes.settings,
+    lines: [
+      'postern: the files of the console are missing',
+      'Run npm run build, or set POSTERN_CONSOLE=off.',
+    ],
+  });
 });

@@ -3,7 +3,7 @@ import type { CommandDefinition } from '../command.ts';
 /** `postern serve` */
 export const serve: CommandDefinition = (command) => {
   command.action(async () => {
-    const [{ runUntilSignal }, { startService }, { welcomeMessage }] = await Promise.all([
+    const [{ runUntilSignal }, { startService }, { consoleMessage, welcomeMessage }] = await Promise.all([
       import('../../compose/run-until-signal.ts'),
       import('../../compose/service.ts'),
       import('../../compose/welcome-message.ts'),
@@ -11,10 +11,11 @@ export const serve: CommandDefinition = (command) => {
     await runUntilSignal(
       'serve',
       startService,
-      ({ demoUser, consoleUrl, grpc, http, tls, servesHttpRpcs }) =>
-        demoUser
-          ? welcomeMessage(demoUser, { consoleUrl, grpc, http: servesHttpRpcs ? http : null, tls })
-          : '',
+      ({ isEmbedded, demoUser, consoleUrl, grpc, http, tls, servesHttpRpcs }) => {
+        if (demoUser)
+          return welcomeMessage(demoUser, { consoleUrl, grpc, http: servesHttpRpcs ? http : null, tls });
+        return isEmbedded ? consoleMessage(consoleUrl) : '';
+      },
     );
   });
 };

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { gzipSync } from 'node:zlib';
 
+import { NotInstalled } from '../../domain/not-installed.ts';
 import { type Answer, methodNotAllowed, text } from '../answer.ts';
 import type { HostCheck } from '../host-check.ts';
 import { matchesEtag, type Pages } from '../published-documents.ts';
@@ -52,7 +53,7 @@ const PATH = '/console/';
  * The files of the console, held in memory. All but the page itself have a hash of their content in their name, so browsers
  * keep them.
  *
- * @throws Error when the console was not built
+ * @throws NotInstalled when the console was not built
  */
 export function consolePages(hosts: HostCheck, folder: URL = FOLDER): Pages {
   const files = readFiles(folder);
@@ -107,7 +108,10 @@ function readFiles(folder: URL): ReadonlyMap<string, File> {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
   if (!files.has(PAGE))
-    throw new Error('the files of the console are missing; run npm run build, or set POSTERN_CONSOLE=off');
+    throw new NotInstalled(
+      'the files of the console are missing',
+      'Run npm run build, or set POSTERN_CONSOLE=off.',
+    );
   return files;
 }
 

@@ -34,4 +34,17 @@ describeWith('chromium', 'the console without an answer', () => {
       await page.page.getByText('Postern cannot be reached.').waitFor({ state: 'detached', timeout: 15_000 });
     });
   }, 60_000);
+
+  test('C69 a page without its script says what to do', async () => {
+    await console.onPage({ as: null, refusals: /^0 / }, async ({ page }) => {
+      const advice = page.getByText('If this stays, reload the page.');
+      await page.route('**/app-*.js', (route) => route.abort());
+      await page.reload();
+      await advice.waitFor();
+      await page.unroute('**/app-*.js');
+      await page.reload();
+      await page.getByLabel('E-mail').waitFor();
+      expect(await advice.count()).toBe(0);
+    });
+  });
 });
