@@ -154,7 +154,7 @@ function keyRow(now: KeysNow, life: KeyLife): TemplateResult {
             ? nothing
             : html`<button
                 type="button"
-                class="danger"
+                class="quiet danger"
                 aria-label=${`Revoke key ${short}`}
                 @click=${() => askRevoke(now, life)}
               >

@@ -27,7 +27,9 @@ export function userListPage({ query }: Route): Page {
     view: () => html`
       <div class="toolbar">
         ${searchForm(filters, search)}
-        <button type="button" @click=${() => askToCreateUser(() => list.reload())}>Create a user</button>
+        <button type="button" class="primary" @click=${() => askToCreateUser(() => list.reload())}>
+          Create a user
+        </button>
       </div>
       ${search.failure()}
       ${list.view(
