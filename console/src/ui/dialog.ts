@@ -4,11 +4,12 @@ import { ref } from 'lit-html/directives/ref.js';
 
 import { update } from '../update.ts';
 import { Action } from './action.ts';
+import { asTyped } from './words.ts';
 
 /** A modal window over the page, one at a time. */
 interface Dialog {
   readonly title: string;
-  /** Whether Escape leaves it open, because what it shows is not shown again. */
+  /** Whether only its own button closes it, because what it shows is not shown again. */
   readonly staysOpen?: boolean;
   view(close: () => void): TemplateResult;
 }
@@ -85,13 +86,15 @@ export function dialogView(): TemplateResult {
 }
 
 function modal(dialog: Dialog, titleId: string, close: () => void): TemplateResult {
-  const stay = (event: Event) => {
-    if (dialog.staysOpen === true) event.preventDefault();
+  // Browsers let a page refuse to close once: a second Escape closes the dialog whatever `cancel` was answered.
+  const closed = (event: Event) => {
+    if (dialog.staysOpen === true) (event.target as HTMLDialogElement).showModal();
+    else close();
   };
   // An element of its own for each dialog, so that the keyboard enters one that takes the place of another.
   return html`${keyed(
     dialog,
-    html`<dialog ${ref(show)} aria-labelledby=${titleId} @close=${close} @cancel=${stay}>
+    html`<dialog ${ref(show)} aria-labelledby=${titleId} @close=${closed}>
       <h2 id=${titleId}>${dialog.title}</h2>
       ${dialog.view(close)}
     </dialog>`,
@@ -117,7 +120,7 @@ export interface Question {
 export function confirm({ title, text, verb, name, work, whenDone }: Question): void {
   const action = new Action();
   let typed = '';
-  const isConfirmed = () => name === null || typed.trim() === name.trim();
+  const isConfirmed = () => name === null || asTyped(typed) === asTyped(name);
   const submit = async (event: Event) => {
     event.preventDefault();
     if (!isConfirmed()) return;
