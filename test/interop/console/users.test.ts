@@ -80,6 +80,9 @@ test('C30 from a search to the user: roles, sessions, disabled, deleted', async 
     // Back leads to what is no more, and says so.
     await at.open(`#/users/${id}`);
     await at.says('There is no user with the ID');
+    // Of what is no id, nothing is asked.
+    await at.open('#/users/nobody');
+    await at.says('There is no user with the ID nobody');
   });
 });
 

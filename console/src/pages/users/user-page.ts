@@ -7,6 +7,7 @@ import { loggedIn } from '../../session.ts';
 import { ApiKeys } from '../../ui/api-keys.ts';
 import { time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
+import { isId } from '../../ui/short-id.ts';
 import { rememberName } from '../../ui/subject.ts';
 import type { Wire } from '../../wire.ts';
 import {
@@ -96,6 +97,7 @@ function reloadSections({ sessions, factors, keys, audit }: Sections): void {
 }
 
 async function read(userId: string): Promise<Shown> {
+  if (!isId(userId)) return null;
   try {
     const user = await admin('getUser', { userId });
     rememberName(userId, user.email);
