@@ -8,7 +8,6 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => postern.stop());
 
-const UPDATE = '/postern.v1.AdminService/UpdateUser';
 /** Fills the field of the open dialog that asks for a name, and confirms. */
 async function confirmByName({ page }: ConsolePage, name: string, verb: string): Promise<void> {
   const dialog = page.getByRole('dialog');
@@ -125,7 +124,7 @@ test('C32 the only administrator is offered nothing that would leave none', asyn
 test('C33 of two administrators at once the second is told, and nothing is overwritten', async () => {
   const { id } = await postern.addUser('contested@example.com', ['reader']);
   const second = await postern.addUser('second.admin@example.com', ['admin']);
-  await postern.onPage({ refusals: new RegExp(`^409 ${UPDATE}$`) }, async (first) => {
+  await postern.onPage({ refusals: /^40[49] .*AdminService\/(?:UpdateUser|GetUser)$/ }, async (first) => {
     await first.open(`#/users/${id}`);
     await first.button('Change the roles').click();
     await postern.onPage({ as: second }, async (other) => {
@@ -145,6 +144,13 @@ test('C33 of two administrators at once the second is told, and nothing is overw
     await first.page.getByLabel('Roles, separated by commas').fill('editor');
     await inDialog(first, 'Change the roles');
     expect((await userOf(id))['roles']).toEqual(['editor']);
+    // Of a user who is gone the page behind says so.
+    await first.button('Disable the user').click();
+    await postern.call('AdminService/DeleteUser', { user_id: id });
+    await first.page.getByRole('dialog').getByRole('button', { name: 'Disable the user' }).click();
+    await first.says('The user does not exist');
+    await first.button('Cancel').click();
+    await first.says('There is no user with the ID');
   });
 });
 

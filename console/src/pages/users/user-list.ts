@@ -7,7 +7,7 @@ import { Action } from '../../ui/action.ts';
 import { entered } from '../../ui/form.ts';
 import { time } from '../../ui/format.ts';
 import { PagedList } from '../../ui/paged-list.ts';
-import { rememberName } from '../../ui/subject.ts';
+import { rememberName } from '../../ui/names.ts';
 import type { Wire } from '../../wire.ts';
 import { askToCreateUser } from './create-user.ts';
 import { filtersOf, isFiltered, requestOf, typedId, type UserFilters } from './user-filters.ts';

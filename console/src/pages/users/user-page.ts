@@ -8,7 +8,7 @@ import { ApiKeys } from '../../ui/api-keys.ts';
 import { time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
 import { isId } from '../../ui/short-id.ts';
-import { rememberName } from '../../ui/subject.ts';
+import { rememberName } from '../../ui/names.ts';
 import type { Wire } from '../../wire.ts';
 import {
   askForEmail,
