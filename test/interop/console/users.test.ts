@@ -154,6 +154,41 @@ test('C33 of two administrators at once the second is told, and nothing is overw
   });
 });
 
+test('C33 what is being done cannot be cancelled, so that its end surprises nobody in another dialog', async () => {
+  const { id } = await postern.addUser('slow@example.com');
+  await postern.onPage({}, async (at) => {
+    const { page } = at;
+    let goOn: () => void = () => undefined;
+    const isAnswered = new Promise<void>((resolve) => (goOn = resolve));
+    await page.route('**/UpdateUser', async (route) => {
+      await isAnswered;
+      await route.continue();
+    });
+    await at.open(`#/users/${id}`);
+    await at.button('Disable the user').click();
+    const dialog = page.getByRole('dialog');
+    const asked = page.waitForRequest('**/UpdateUser');
+    await dialog.getByRole('button', { name: 'Disable the user' }).click();
+    await asked;
+    for (let presses = 0; presses < 3; presses += 1) await page.keyboard.press('Escape');
+    expect(await at.button('Cancel').isDisabled()).toBe(true);
+    expect(await dialog.isVisible()).toBe(true);
+    goOn();
+    await dialog.waitFor({ state: 'detached' });
+    await at.button('Enable the user').waitFor();
+  });
+});
+
+test('a list that has found nothing yet does not say that there is nothing', async () => {
+  await postern.onPage({}, async (at) => {
+    await at.page.route('**/ListUsers', (route) => route.fulfill({ json: { nextPageToken: 'more' } }));
+    await at.open('#/users?role=rare');
+    await at.says('Nothing found yet.');
+    expect(await at.page.getByText('No user matches').count()).toBe(0);
+    expect(await at.button('Next').isEnabled()).toBe(true);
+  });
+});
+
 test('C34 script in whatever a user controls is shown as text', async () => {
   const script = '<img src=x onerror="document.title=1">';
   const { id } = await postern.addUser('hostile@example.com');
