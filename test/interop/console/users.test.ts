@@ -32,6 +32,8 @@ test('C30 from a search to the user: roles, sessions, disabled, deleted', async 
     email: 'ann.lee@example.com',
     password: 'not her password',
   });
+  // Whoever looks at a user leaves events as well: they must not hide why the login failed.
+  for (let reading = 0; reading < 20; reading += 1) await userOf(id);
   // The page of a user who was deleted.
   const refusals = /^404 \/postern\.v1\.AdminService\/GetUser$/;
   await postern.onPage({ refusals }, async (at) => {
