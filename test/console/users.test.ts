@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals';
 import { roleChange } from '../../console/src/pages/users/role-change.ts';
 import { filtersOf, isFiltered, requestOf, typedId } from '../../console/src/pages/users/user-filters.ts';
 import { deviceOf } from '../../console/src/ui/device.ts';
-import { wordsOf } from '../../console/src/ui/words.ts';
+import { asTyped, wordsOf } from '../../console/src/ui/words.ts';
 
 const filters = (query: string) => filtersOf(new URLSearchParams(query));
 
@@ -93,4 +93,11 @@ test.each([
 test('words are separated by spaces and commas, each once', () => {
   expect(wordsOf(' reader, editor  reader,,admin ')).toEqual(['reader', 'editor', 'admin']);
   expect(wordsOf('')).toEqual([]);
+});
+
+test('a name that a keyboard cannot give is confirmed by what is seen of it', () => {
+  for (const name of ['nightly\u200B report', '\u202Enightly report\u202C', ' nightly  report\u00a0'])
+    expect(asTyped(name)).toBe('nightly report');
+  expect(asTyped('cafe\u0301')).toBe(asTyped('caf\u00e9'));
+  expect(asTyped('Report')).not.toBe(asTyped('report'));
 });

@@ -4,12 +4,13 @@ import { ref } from 'lit-html/directives/ref.js';
 
 import { update } from '../update.ts';
 import { Action } from './action.ts';
+import { asTyped } from './words.ts';
 
 /** A modal window over the page, one at a time. */
-interface Dialog {
+export interface Dialog {
   readonly title: string;
-  /** Whether Escape leaves it open, because what it shows is not shown again. */
-  readonly staysOpen?: boolean;
+  /** Whether Escape leaves it open: what it shows is not shown again, or what it asked for is being done. */
+  readonly staysOpen?: () => boolean;
   view(close: () => void): TemplateResult;
 }
 
@@ -27,7 +28,9 @@ export function openDialog(dialog: Dialog): void {
   update();
 }
 
-export function closeDialog(): void {
+/** Closes a dialog, unless another one has taken its place. */
+export function closeDialog(dialog: Dialog): void {
+  if (open !== dialog) return;
   open = null;
   update();
   queueMicrotask(returnFocus);
@@ -80,18 +83,20 @@ const show = (element: Element | undefined): void =>
 
 /** The open dialogs, for the end of the page. */
 export function dialogView(): TemplateResult {
-  return html`${open === null ? nothing : modal(open, 'dialog-title', closeDialog)}
+  return html`${open === null ? nothing : modal(open, 'dialog-title')}
   ${over === null ? nothing : modal(over.dialog, 'question-title', () => over?.answer(false))}`;
 }
 
-function modal(dialog: Dialog, titleId: string, close: () => void): TemplateResult {
-  const stay = (event: Event) => {
-    if (dialog.staysOpen === true) event.preventDefault();
+function modal(dialog: Dialog, titleId: string, close = () => closeDialog(dialog)): TemplateResult {
+  // Browsers let a page refuse to close once: a second Escape closes the dialog whatever `cancel` was answered.
+  const closed = (event: Event) => {
+    if (dialog.staysOpen?.() === true) (event.target as HTMLDialogElement).showModal();
+    else close();
   };
   // An element of its own for each dialog, so that the keyboard enters one that takes the place of another.
   return html`${keyed(
     dialog,
-    html`<dialog ${ref(show)} aria-labelledby=${titleId} @close=${close} @cancel=${stay}>
+    html`<dialog ${ref(show)} aria-labelledby=${titleId} @close=${closed}>
       <h2 id=${titleId}>${dialog.title}</h2>
       ${dialog.view(close)}
     </dialog>`,
@@ -117,17 +122,17 @@ export interface Question {
 export function confirm({ title, text, verb, name, work, whenDone }: Question): void {
   const action = new Action();
   let typed = '';
-  const isConfirmed = () => name === null || typed.trim() === name.trim();
+  const isConfirmed = () => name === null || asTyped(typed) === asTyped(name);
   const submit = async (event: Event) => {
     event.preventDefault();
     if (!isConfirmed()) return;
     if (!(await action.run(work))) return;
-    // The work may have opened another one, such as a secret that is shown once.
-    if (open === question) closeDialog();
+    closeDialog(question);
     whenDone?.();
   };
   const question: Dialog = {
     title,
+    staysOpen: () => action.isRunning,
     view: (close) =>
       html`<form method="dialog" @submit=${submit}>
         <p>${text}</p>
@@ -150,7 +155,7 @@ export function confirm({ title, text, verb, name, work, whenDone }: Question): 
         ${action.failure()}
         <div class="buttons">
           <button class="danger" ?disabled=${action.isRunning || !isConfirmed()}>${verb}</button>
-          <button type="button" @click=${close}>Cancel</button>
+          <button type="button" ?disabled=${action.isRunning} @click=${close}>Cancel</button>
         </div>
       </form>`,
   };

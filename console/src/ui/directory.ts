@@ -1,3 +1,5 @@
+import { isId } from './short-id.ts';
+
 /** A page of a list in the order of its ids. */
 interface DirectoryPage<Item> {
   readonly items: readonly Item[];
@@ -9,12 +11,6 @@ interface DirectoryPage<Item> {
 const MAX_PAGE = 1_000;
 /** A search shows what it has found after this many pages, so that none takes long. */
 const PAGES_PER_SEARCH = 10;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-/** Whether a text can be an id: of what cannot, there is nothing to ask the service. */
-export function isId(text: string): boolean {
-  return UUID.test(text);
-}
 
 /**
  * Finds things by their ids in a list of the service that has no filter for them. The list is in the order of the ids, so

@@ -1,7 +1,7 @@
 import { html, type TemplateResult } from 'lit-html';
 
 import { Action } from './action.ts';
-import { closeDialog, openDialog } from './dialog.ts';
+import { closeDialog, type Dialog, openDialog } from './dialog.ts';
 import { type Entered, entered } from './form.ts';
 
 interface FormDialog {
@@ -25,11 +25,12 @@ export function openForm({ title, fields, verb, isDangerous, isReady, work, afte
   const submit = async (event: SubmitEvent) => {
     const form = entered(event);
     if (!(await action.run(() => work(form)))) return;
-    closeDialog();
+    closeDialog(dialog);
     afterwards?.();
   };
-  openDialog({
+  const dialog: Dialog = {
     title,
+    staysOpen: () => action.isRunning,
     view: (close) =>
       html`<form method="dialog" @submit=${submit}>
         ${fields()} ${action.failure()}
@@ -40,8 +41,9 @@ export function openForm({ title, fields, verb, isDangerous, isReady, work, afte
           >
             ${verb()}
           </button>
-          <button type="button" @click=${close}>Cancel</button>
+          <button type="button" ?disabled=${action.isRunning} @click=${close}>Cancel</button>
         </div>
       </form>`,
-  });
+  };
+  openDialog(dialog);
 }

@@ -3,12 +3,16 @@ import { html, type TemplateResult } from 'lit-html';
 import { serverNow } from '../clock.ts';
 
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
-const UNITS: readonly (readonly [Intl.RelativeTimeFormatUnit, number])[] = [
-  ['day', 86_400],
-  ['hour', 3_600],
-  ['minute', 60],
-  ['second', 1],
+/** Not "yesterday" or "last year": a day ago by the hour may be the day before that. */
+const relative = new Intl.RelativeTimeFormat('en');
+const DAY = 86_400;
+/** Each unit, its seconds, and from how many seconds on it says enough. */
+const UNITS: readonly (readonly [Intl.RelativeTimeFormatUnit, size: number, from: number])[] = [
+  ['year', 365.25 * DAY, 730 * DAY],
+  ['month', 30.44 * DAY, 60 * DAY],
+  ['day', DAY, DAY],
+  ['hour', 3_600, 3_600],
+  ['minute', 60, 60],
 ];
 
 /** A moment: in the words of today, with the whole time in the title. @param at RFC 3339 */
@@ -26,8 +30,9 @@ export function fullTime(at: string | undefined): string {
 /** How long ago, or in how long. */
 export function fromNow(atMs: number, nowMs: number): string {
   const seconds = Math.round((atMs - nowMs) / 1000);
-  const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? ['second', 1];
-  return relative.format(Math.trunc(seconds / size), unit);
+  if (seconds === 0) return 'now';
+  const [unit, size] = UNITS.find(([, , from]) => Math.abs(seconds) >= from) ?? ['second', 1];
+  return relative.format(Math.round(seconds / size), unit);
 }
 
 /** A number with separators. */

@@ -26,11 +26,17 @@ export class PagedList<Item> {
     return this.#page.reload();
   }
 
-  /** @param table shows the items of a page @param none what is said of an empty list */
+  /** @param table shows the items of a page @param none what is said of an empty list, once all of it was read */
   view(table: (items: readonly Item[]) => TemplateResult, none: string): TemplateResult {
     return this.#page.view(
       ({ items, nextPageToken }) => html`
-        ${items.length === 0 ? html`<p class="none">${none}</p>` : table(items)}
+        ${
+          items.length > 0
+            ? table(items)
+            : html`<p class="none">
+                ${nextPageToken === '' ? none : 'Nothing found yet. “Next” goes on from here.'}
+              </p>`
+        }
         ${
           this.#tokens.length === 1 && nextPageToken === ''
             ? nothing

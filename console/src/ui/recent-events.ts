@@ -21,7 +21,7 @@ async function latest(filter: { target: string } | { actor: string }): Promise<L
   return { events: changes.slice(0, LATEST), hasMore: changes.length > LATEST || nextPageToken !== '' };
 }
 
-/** The section about the latest changes of something, and what it did last where it acts. Readings are left out. */
+/** The sections about what happened to something lately, and what it did last where it acts. Readings are left out. */
 export class RecentEvents {
   readonly #id: string;
   readonly #on: Load<Latest>;
@@ -40,7 +40,7 @@ export class RecentEvents {
   /** @param what it is, such as "this account" */
   view(what: string): TemplateResult {
     const [by, id] = [this.#by, this.#id];
-    return html`${section('events-on', `Latest changes of ${what}`, this.#on, { target: id })}
+    return html`${section('events-on', `What happened to ${what}`, this.#on, { target: id })}
     ${by === null ? nothing : section('events-by', `What ${what} did last`, by, { actor: id })}`;
   }
 }

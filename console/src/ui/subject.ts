@@ -4,22 +4,14 @@ import { href } from '../router.ts';
 import { admin, Refusal } from '../rpc.ts';
 import { loggedIn } from '../session.ts';
 import { update } from '../update.ts';
+import { accounts } from './accounts.ts';
+import { keepName, nameOf } from './names.ts';
 import { shortId } from './short-id.ts';
-
-/** `absent`: there is no user or service account with this id any more, or there never was. */
-type Name = { readonly kind: 'known'; readonly name: string } | { readonly kind: 'reading' | 'absent' };
-
-/** Names by id, of whatever pages have read. */
-const names = new Map<string, Name>();
-/** For whom they were read: whoever logs in next may not read them. */
-let reader = '';
 
 /** Ids whose name is to be read. */
 const waiting: (() => Promise<void>)[] = [];
 let calls = 0;
 const MAX_CALLS = 4;
-/** The most names that are kept; an administrator who reads for days must not fill the memory of the browser. */
-const MAX_NAMES = 10_000;
 /** How long a pointer or the focus rests on an id before its name is read, ms: to pass over it asks nothing. */
 const REST_MS = 250;
 /** There is one pointer and one focus. */
@@ -31,18 +23,6 @@ export interface Subject {
   /** As in the audit trail: `user`, `service`, `session` … */
   readonly type: string;
   readonly id: string;
-}
-
-/** Keeps a name that a page has read, so that other pages show it. @param name the e-mail of a user, the name of an account */
-export function rememberName(id: string | undefined, name: string | undefined): void {
-  if (id === undefined || id === '' || name === undefined || name === '') return;
-  keep(id, { kind: 'known', name });
-}
-
-/** The name of a user or service account, if a page has read it. */
-export function knownName(id: string): string | null {
-  const name = nameOf(id);
-  return name?.kind === 'known' ? name.name : null;
 }
 
 /** Whether names of these can be read and are not known. */
@@ -58,12 +38,12 @@ export function readNames(subjects: readonly Subject[]): void {
   const unknown = subjects.filter(({ type, id }) => isNamed(type) && nameOf(id) === undefined);
   if (unknown.some(({ type }) => type === 'service')) {
     const ids = unknown.filter(({ type }) => type === 'service').map(({ id }) => id);
-    for (const id of ids) keep(id, { kind: 'reading' });
+    for (const id of ids) keepName(id, { kind: 'reading' });
     waiting.push(() => readServiceNames(ids));
   }
   for (const { type, id } of unknown) {
     if (type !== 'user' || nameOf(id) !== undefined) continue;
-    keep(id, { kind: 'reading' });
+    keepName(id, { kind: 'reading' });
     waiting.push(() => readUserName(id));
   }
   startCalls();
@@ -119,25 +99,6 @@ function isNamed(type: string): boolean {
   return type === 'user' || type === 'service';
 }
 
-function nameOf(id: string): Name | undefined {
-  forgetOfOthers();
-  return names.get(id);
-}
-
-function keep(id: string, name: Name): void {
-  forgetOfOthers();
-  if (names.size >= MAX_NAMES) names.clear();
-  names.set(id, name);
-}
-
-function forgetOfOthers(): void {
-  const user = loggedIn()?.userId ?? '';
-  if (user === reader) return;
-  reader = user;
-  names.clear();
-  waiting.length = 0;
-}
-
 function startCalls(): void {
   while (calls < MAX_CALLS) {
     const call = waiting.shift();
@@ -152,35 +113,38 @@ function startCalls(): void {
 }
 
 async function readUserName(userId: string): Promise<void> {
-  const asked = loggedIn()?.userId;
-  let name: Name | null = null;
-  try {
-    const { email = '' } = await admin('getUser', { userId });
-    name = { kind: 'known', name: email };
-  } catch (error) {
-    if (error instanceof Refusal && error.reason === 'RESOURCE_NOT_FOUND') name = { kind: 'absent' };
-  }
-  if (asked !== loggedIn()?.userId) return;
-  // What could not be read is asked for again at the next occasion.
-  if (name === null) names.delete(userId);
-  else keep(userId, name);
+  await readInto([userId], async () => {
+    try {
+      const { email = '' } = await admin('getUser', { userId });
+      return new Map([[userId, email]]);
+    } catch (error) {
+      if (error instanceof Refusal && error.reason === 'RESOURCE_NOT_FOUND') return new Map();
+      throw error;
+    }
+  });
 }
 
-/** One call for all of them: there is none for one account. Of more than a page of accounts the later ones stay unknown. */
 async function readServiceNames(ids: readonly string[]): Promise<void> {
+  await readInto(ids, async () => {
+    const found = await accounts.find(ids);
+    return new Map([...found].map(([id, { name = '' }]) => [id, name]));
+  });
+}
+
+/** @param read returns the names of those that exist */
+async function readInto(
+  ids: readonly string[],
+  read: () => Promise<ReadonlyMap<string, string>>,
+): Promise<void> {
+  const isMissing = (id: string) => nameOf(id)?.kind === 'reading';
+  // Another page has read them meanwhile, or whoever waited for them has logged out.
+  if (!ids.some(isMissing)) return;
   const asked = loggedIn()?.userId;
-  try {
-    const { serviceAccounts = [], nextPageToken = '' } = await admin('listServiceAccounts', {
-      pageSize: 1000,
-    });
-    if (asked !== loggedIn()?.userId) return;
-    for (const { clientId, name } of serviceAccounts) rememberName(clientId, name);
-    for (const id of ids)
-      if (nameOf(id)?.kind === 'reading') {
-        if (nextPageToken === '') keep(id, { kind: 'absent' });
-        else names.delete(id);
-      }
-  } catch {
-    for (const id of ids) if (nameOf(id)?.kind === 'reading') names.delete(id);
+  const found = await read().catch(() => null);
+  if (asked !== loggedIn()?.userId) return;
+  for (const id of ids.filter(isMissing)) {
+    const name = found?.get(id);
+    // What could not be read is asked for again at the next occasion.
+    keepName(id, name !== undefined ? { kind: 'known', name } : found && { kind: 'absent' });
   }
 }

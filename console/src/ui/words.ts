@@ -2,3 +2,12 @@
 export function wordsOf(text: string): string[] {
   return [...new Set(text.split(/[\s,]+/).filter((word) => word !== ''))];
 }
+
+/** A text as a keyboard gives it: a name may hold what nobody sees, such as a zero-width space, or two spaces in a row. */
+export function asTyped(text: string): string {
+  return text
+    .normalize()
+    .replace(/\p{Cf}/gu, '')
+    .replace(/\s+/g, ' ')
+    .trim();
+}

@@ -238,7 +238,7 @@ describeWith('chromium', 'the login and My account of the console', () => {
       await page.page.getByLabel('Current password').fill('wrong horse battery');
       await page.page.getByLabel('New password', { exact: true }).fill('staple horse battery 9');
       await page.button('Change the password').click();
-      await page.says('INVALID_CREDENTIALS');
+      await page.says('The current password is wrong.');
       await page.page.getByLabel('Current password').fill(PASSWORD);
       await page.page.getByLabel('New password', { exact: true }).fill('short');
       await page.button('Change the password').click();

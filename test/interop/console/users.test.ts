@@ -8,7 +8,6 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => postern.stop());
 
-const UPDATE = '/postern.v1.AdminService/UpdateUser';
 /** Fills the field of the open dialog that asks for a name, and confirms. */
 async function confirmByName({ page }: ConsolePage, name: string, verb: string): Promise<void> {
   const dialog = page.getByRole('dialog');
@@ -33,6 +32,8 @@ test('C30 from a search to the user: roles, sessions, disabled, deleted', async 
     email: 'ann.lee@example.com',
     password: 'not her password',
   });
+  // Whoever looks at a user leaves events as well: they must not hide why the login failed.
+  for (let reading = 0; reading < 20; reading += 1) await userOf(id);
   // The page of a user who was deleted.
   const refusals = /^404 \/postern\.v1\.AdminService\/GetUser$/;
   await postern.onPage({ refusals }, async (at) => {
@@ -80,6 +81,9 @@ test('C30 from a search to the user: roles, sessions, disabled, deleted', async 
     // Back leads to what is no more, and says so.
     await at.open(`#/users/${id}`);
     await at.says('There is no user with the ID');
+    // Of what is no id, nothing is asked.
+    await at.open('#/users/nobody');
+    await at.says('There is no user with the ID nobody');
   });
 });
 
@@ -122,7 +126,7 @@ test('C32 the only administrator is offered nothing that would leave none', asyn
 test('C33 of two administrators at once the second is told, and nothing is overwritten', async () => {
   const { id } = await postern.addUser('contested@example.com', ['reader']);
   const second = await postern.addUser('second.admin@example.com', ['admin']);
-  await postern.onPage({ refusals: new RegExp(`^409 ${UPDATE}$`) }, async (first) => {
+  await postern.onPage({ refusals: /^40[49] .*AdminService\/(?:UpdateUser|GetUser)$/ }, async (first) => {
     await first.open(`#/users/${id}`);
     await first.button('Change the roles').click();
     await postern.onPage({ as: second }, async (other) => {
@@ -142,6 +146,48 @@ test('C33 of two administrators at once the second is told, and nothing is overw
     await first.page.getByLabel('Roles, separated by commas').fill('editor');
     await inDialog(first, 'Change the roles');
     expect((await userOf(id))['roles']).toEqual(['editor']);
+    // Of a user who is gone the page behind says so.
+    await first.button('Disable the user').click();
+    await postern.call('AdminService/DeleteUser', { user_id: id });
+    await first.page.getByRole('dialog').getByRole('button', { name: 'Disable the user' }).click();
+    await first.says('The user does not exist');
+    await first.button('Cancel').click();
+    await first.says('There is no user with the ID');
+  });
+});
+
+test('C33 what is being done cannot be cancelled, so that its end surprises nobody in another dialog', async () => {
+  const { id } = await postern.addUser('slow@example.com');
+  await postern.onPage({}, async (at) => {
+    const { page } = at;
+    let goOn: () => void = () => undefined;
+    const isAnswered = new Promise<void>((resolve) => (goOn = resolve));
+    await page.route('**/UpdateUser', async (route) => {
+      await isAnswered;
+      await route.continue();
+    });
+    await at.open(`#/users/${id}`);
+    await at.button('Disable the user').click();
+    const dialog = page.getByRole('dialog');
+    const asked = page.waitForRequest('**/UpdateUser');
+    await dialog.getByRole('button', { name: 'Disable the user' }).click();
+    await asked;
+    for (let presses = 0; presses < 3; presses += 1) await page.keyboard.press('Escape');
+    expect(await at.button('Cancel').isDisabled()).toBe(true);
+    expect(await dialog.isVisible()).toBe(true);
+    goOn();
+    await dialog.waitFor({ state: 'detached' });
+    await at.button('Enable the user').waitFor();
+  });
+});
+
+test('a list that has found nothing yet does not say that there is nothing', async () => {
+  await postern.onPage({}, async (at) => {
+    await at.page.route('**/ListUsers', (route) => route.fulfill({ json: { nextPageToken: 'more' } }));
+    await at.open('#/users?role=rare');
+    await at.says('Nothing found yet.');
+    expect(await at.page.getByText('No user matches').count()).toBe(0);
+    expect(await at.button('Next').isEnabled()).toBe(true);
   });
 });
 

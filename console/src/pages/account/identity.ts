@@ -73,7 +73,7 @@ export class Identity {
         <dd><code>${sessionId}</code></dd>
       </dl>
       ${
-        roles.includes('admin') || isWithheld
+        roles.includes('admin') || isWithheld || this.#known.value === null
           ? nothing
           : html`<p class="detail">
               The other pages are for users with the role <code>admin</code>. If you have just been given it,

@@ -64,8 +64,11 @@ export class PasswordForm {
         const body = { currentPassword: current.value, newPassword: wanted.value };
         accept(await callWithToken('console/session', body));
       } catch (error) {
-        if (error instanceof Refusal && error.reason === 'PASSWORD_POLICY') wrong = wanted;
-        throw error;
+        if (!(error instanceof Refusal)) throw error;
+        const { reason, requestId } = error;
+        if (reason === 'PASSWORD_POLICY') wrong = wanted;
+        if (reason !== 'INVALID_CREDENTIALS') throw error;
+        throw new Refusal('The current password is wrong.', reason, requestId);
       }
     });
     if (!isChanged) {

@@ -19,7 +19,7 @@ export function showRecoveryCodes(codes: readonly string[]): void {
   };
   openDialog({
     title: 'Your recovery codes',
-    staysOpen: true,
+    staysOpen: () => true,
     view: (close) =>
       html`<p>
           Each of them logs you in once, in place of your second factor. They are not shown again: keep them

@@ -42,7 +42,7 @@ export function audiencesPage({ segments }: Route): Page | null {
     });
   const askRemoval = (name: string) =>
     confirm({
-      title: `Remove ${name}?`,
+      title: `Remove ${name}`,
       text: 'Every verifier refuses its tokens from now on, and sessions for it are not refreshed. Service accounts keep the name in their lists, where it has no effect.',
       verb: 'Remove the audience',
       name,

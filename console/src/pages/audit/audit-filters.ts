@@ -20,13 +20,14 @@ export const ranges: Readonly<Record<string, { readonly title: string; readonly 
 
 export function filtersOf(query: URLSearchParams): AuditFilters {
   const text = (name: string) => (query.get(name) ?? '').trim();
+  const time = (name: string) => (Number.isNaN(Date.parse(text(name))) ? '' : text(name));
   return {
     actor: text('actor'),
     target: text('target'),
     action: text('action'),
     outcome: text('outcome'),
-    since: text('since'),
-    until: text('until'),
+    since: Object.hasOwn(ranges, text('since')) ? text('since') : time('since'),
+    until: time('until'),
   };
 }
 

@@ -8,7 +8,8 @@ import { Action } from '../../ui/action.ts';
 import { auditTable, subjectsOf } from '../../ui/audit-events.ts';
 import { actionGroups, actionWords } from '../../ui/audit-words.ts';
 import { PagedList } from '../../ui/paged-list.ts';
-import { hasUnknownNames, readNames, rememberName } from '../../ui/subject.ts';
+import { rememberName } from '../../ui/names.ts';
+import { hasUnknownNames, readNames } from '../../ui/subject.ts';
 import { type AuditFilters, filtersOf, localTime, ranges, requestOf, timeOfInput } from './audit-filters.ts';
 
 const PAGE_SIZE = 50;

@@ -7,7 +7,7 @@ import { confirm } from '../../ui/dialog.ts';
 import { count, time } from '../../ui/format.ts';
 import { PagedList } from '../../ui/paged-list.ts';
 import type { Wire } from '../../wire.ts';
-import { accounts } from '../service-accounts/accounts.ts';
+import { accounts } from '../../ui/accounts.ts';
 import { issuers } from '../trusted-issuers/issuers.ts';
 import { askBinding } from './binding-form.ts';
 
@@ -143,7 +143,7 @@ export class Bindings {
 
   #delete({ id = '' }: NamedBinding, lines: readonly string[]): void {
     confirm({
-      title: 'Delete the binding?',
+      title: 'Delete the binding',
       text: html`Tokens that were issued for it end now, and the workload gets no more:
       ${lines.map((line, index) => html`${index === 0 ? nothing : ', '}<code>${line}</code>`)}.`,
       verb: 'Delete the binding',

@@ -68,7 +68,7 @@ export function instanceView({ latest, latestMs, points }: Series, nowMs: number
         id: `delays-${instanceId}`,
         title: 'Revocation delay',
         warning: delayWarning(points.findLast(({ delays }) => delays !== null)?.delays?.p99Ms ?? null),
-        note: "From the start of a revocation's transaction until this instance has read it from the database; its own it refuses earlier, once they are committed. Normal below 1 s.",
+        note: "From the start of a revocation's transaction until this instance has read it from the database; its own it refuses earlier, once they are committed. Normal below 1\u00a0s.",
         least: 50,
         isSparse: true,
         format: (ms) => duration(ms / 1000),
@@ -94,7 +94,7 @@ export function instanceView({ latest, latestMs, points }: Series, nowMs: number
 
 export function tile(title: string, value: string, note: string): TemplateResult {
   return html`<div class="card tile">
-    <h2>${title}</h2>
+    <h3>${title}</h3>
     <p class="value">${value}</p>
     <p class="detail">${note}</p>
   </div>`;
@@ -102,7 +102,7 @@ export function tile(title: string, value: string, note: string): TemplateResult
 
 function judgedTile(title: string, note: string, { level, word, value, normal }: Judgement): TemplateResult {
   return html`<div class="card tile">
-    <h2>${title} <span class="tag ${level}">${word}</span></h2>
+    <h3>${title} <span class="tag ${level}">${word}</span></h3>
     <p class="value">${value}</p>
     <p class="detail">${note} ${normal}</p>
   </div>`;

@@ -20,7 +20,7 @@ const MAX_DELAY_MS = 1_000;
 const MAX_CLOCK_SECONDS = 5;
 
 export function judgeTrust({ ageSeconds, maxStalenessSeconds }: Reading['trust']): Judgement {
-  const normal = `Normal below ${LATE_SECONDS} s. Verification stops at ${maxStalenessSeconds}\u00a0s.`;
+  const normal = `Normal below ${LATE_SECONDS}\u00a0s. Verification stops at ${maxStalenessSeconds}\u00a0s.`;
   if (ageSeconds === null)
     return {
       level: 'danger',
@@ -81,5 +81,5 @@ export function loginWarning(rates: Readonly<Record<LoginOutcome, number>> | und
 function clockText(aheadSeconds: number | null): string {
   if (aheadSeconds === null) return 'The difference of the clocks is not known yet.';
   const direction = aheadSeconds < 0 ? 'behind' : 'ahead of';
-  return `This instance's clock is ${duration(Math.abs(aheadSeconds))} ${direction} the database's; normal below ${MAX_CLOCK_SECONDS} s.`;
+  return `This instance's clock is ${duration(Math.abs(aheadSeconds))} ${direction} the database's; normal below ${MAX_CLOCK_SECONDS}\u00a0s.`;
 }

@@ -50,11 +50,20 @@ function loadingView({ error }: Pick<Poller<unknown>, 'error'>): TemplateResult 
 function silenceView(poller: Pick<Poller<unknown>, 'error' | 'silentMs'>): TemplateResult | typeof nothing {
   const { error, silentMs } = poller;
   if (error === null && silentMs < SLOW_MS) return nothing;
-  const isDatabase = error instanceof Refusal && error.reason === 'STORE_UNAVAILABLE';
+  const reason = error instanceof Refusal ? error.reason : '';
+  const isDatabase = reason === 'STORE_UNAVAILABLE';
   // Only the first sentence is announced to screen readers: the rest changes every second.
   return html`<div class="notice warn">
     <p role="status">
-      <strong>${isDatabase ? 'Postern cannot reach its database.' : 'No answer from Postern.'}</strong>
+      <strong
+        >${
+          isDatabase
+            ? 'Postern cannot reach its database.'
+            : reason === ''
+              ? 'No answer from Postern.'
+              : 'Postern refuses to show the values.'
+        }</strong
+      >
     </p>
     <p>
       No values for ${duration(Math.round(silentMs / 1000))}; older ones stay on the page. This page asks

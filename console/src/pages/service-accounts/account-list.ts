@@ -9,7 +9,7 @@ import { time } from '../../ui/format.ts';
 import { PagedList } from '../../ui/paged-list.ts';
 import { Load } from '../../ui/load.ts';
 import { audienceFields, audienceNames } from '../audiences/audience-fields.ts';
-import { type Account, accounts } from './accounts.ts';
+import { type Account, accounts } from '../../ui/accounts.ts';
 import { keepFreshCredentials } from './credentials.ts';
 import { audiencesText, RIGHT_TEXTS, ROLES_PATTERN, ROLES_TITLE } from './rights-texts.ts';
 

@@ -8,7 +8,7 @@ import { time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
 import { RecentEvents } from '../../ui/recent-events.ts';
 import { Bindings } from '../bindings/bindings.ts';
-import { type Account, accounts } from './accounts.ts';
+import { type Account, accounts } from '../../ui/accounts.ts';
 import { changeAudiences, changeRoles } from './change-rights.ts';
 import { showCredentials, takeFreshCredentials } from './credentials.ts';
 import { audiencesText, RIGHT_TEXTS, type AudienceRight } from './rights-texts.ts';
@@ -142,7 +142,7 @@ function rights(account: Account, changed: (account: Account) => void): Template
 
 function askDeletion({ clientId = '', name = '' }: Account): void {
   confirm({
-    title: `Delete ${name}?`,
+    title: `Delete ${name}`,
     text: 'Its secret, public keys and API keys stop working, and all its tokens end now, everywhere. A new account of the same name has another client ID.',
     verb: 'Delete the account',
     name,

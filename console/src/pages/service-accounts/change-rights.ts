@@ -6,7 +6,7 @@ import { wordsOf } from '../../ui/words.ts';
 import { openForm } from '../../ui/form-dialog.ts';
 import { Load } from '../../ui/load.ts';
 import { audienceFields, audienceNames } from '../audiences/audience-fields.ts';
-import type { Account } from './accounts.ts';
+import type { Account } from '../../ui/accounts.ts';
 import { type Rights, tokensLostText } from './rights-change.ts';
 import { type AudienceRight, RIGHT_TEXTS, ROLES_PATTERN, ROLES_TITLE } from './rights-texts.ts';
 

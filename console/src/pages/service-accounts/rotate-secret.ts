@@ -3,7 +3,7 @@ import { html } from 'lit-html';
 import { admin } from '../../rpc.ts';
 import { update } from '../../update.ts';
 import { openForm } from '../../ui/form-dialog.ts';
-import type { Account } from './accounts.ts';
+import type { Account } from '../../ui/accounts.ts';
 import { showCredentials } from './credentials.ts';
 import { OVERLAPS, rotationText } from './secret-overlap.ts';
 
@@ -14,6 +14,7 @@ export function rotateSecret(
 ): void {
   let overlap = 86_400;
   let clientSecret = '';
+  const endsOlder = previousSecretUntil !== undefined;
   const choose = (event: Event) => {
     overlap = Number((event.target as HTMLSelectElement).value);
     update();
@@ -32,7 +33,9 @@ export function rotateSecret(
           )}
         </select>
       </label>
-      <p role="status" class="consequence">${rotationText(overlap, previousSecretUntil !== undefined)}</p>
+      <p role="status" class=${overlap === 0 || endsOlder ? 'consequence' : ''}>
+        ${rotationText(overlap, endsOlder)}
+      </p>
     `,
     work: async () => {
       ({ clientSecret = '' } = await admin('rotateServiceSecret', { clientId, overlap }));

@@ -110,7 +110,7 @@ export class ServiceKeys {
 
   #delete(kid: string): void {
     confirm({
-      title: 'Delete the public key?',
+      title: 'Delete the public key',
       text: html`Assertions of <code>${kid}</code> are refused from now on. All tokens that were issued for
         them end now, and all tokens in which the account acts for somebody else. To replace a key without
         that, add the new one first, and delete the old one when its last token has expired.`,

@@ -33,11 +33,7 @@ export function signingKeysPage({ segments, query }: Route): Page | null {
     title: 'Signing keys',
     leave: () => feed.stop(),
     view: () =>
-      html`<p>
-          Access tokens are signed with the key that signs now, and verified with every key that is published.
-          Postern rotates keys by itself.
-        </p>
-        <p role="status">${message}</p>
+      html`<p role="status">${message}</p>
         ${
           feed.silentSinceMs === null
             ? nothing
@@ -69,7 +65,11 @@ function keysView(
   const name = chosen !== null && Object.hasOwn(spans, chosen) ? chosen : fittingSpan(lives, nowMs);
   const now: KeysNow = { lives, maxAgeSeconds, nowMs, changed };
   const pending = lives.find(({ state }) => state === 'pending');
-  return html`${timelineView(lives, spanOf(name, lives, nowMs), nowMs)}
+  return html`<p>
+      Access tokens are signed with the key that signs now, and verified with every key that is published.
+      Postern rotates keys by itself.
+    </p>
+    ${timelineView(lives, spanOf(name, lives, nowMs), nowMs)}
     <nav class="ranges" aria-label="Time shown">
       ${Object.entries(spans).map(
         ([key, { title }]) =>
@@ -154,7 +154,7 @@ function keyRow(now: KeysNow, life: KeyLife): TemplateResult {
             ? nothing
             : html`<button
                 type="button"
-                class="danger"
+                class="quiet danger"
                 aria-label=${`Revoke key ${short}`}
                 @click=${() => askRevoke(now, life)}
               >

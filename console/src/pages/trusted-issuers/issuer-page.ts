@@ -36,7 +36,7 @@ export function issuerPage(id: string): Page {
     });
   const askToDisable = ({ issuer: name = '' }: Issuer) =>
     confirm({
-      title: 'Disable the issuer?',
+      title: 'Disable the issuer',
       text: html`Tokens of <code>${name}</code> are refused from now on, and every token that was issued for
         one of them ends now, everywhere. The bindings stay; the issuer can be enabled again.`,
       verb: 'Disable the issuer',
@@ -161,7 +161,7 @@ async function tokensEnded(id: string): Promise<string> {
 
 function askDeletion({ id = '', issuer = '' }: Issuer): void {
   confirm({
-    title: 'Delete the issuer?',
+    title: 'Delete the issuer',
     text: 'Its bindings go with it, and every token that was issued for one of its tokens ends now, everywhere.',
     verb: 'Delete the issuer',
     name: issuer,

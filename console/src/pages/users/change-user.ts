@@ -37,7 +37,9 @@ async function explainConflict<T>(reload: () => Promise<void>, work: () => Promi
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof Refusal) || error.reason !== 'CONFLICT') throw error;
+    if (!(error instanceof Refusal)) throw error;
+    if (error.reason === 'RESOURCE_NOT_FOUND') await reload();
+    if (error.reason !== 'CONFLICT') throw error;
     await reload();
     throw new Refusal(
       'Somebody else has changed this user meanwhile, and nothing was changed now. The page behind shows the user as it is. Cancel, look, and decide again.',

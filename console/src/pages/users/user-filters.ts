@@ -1,3 +1,4 @@
+import { isId } from '../../ui/short-id.ts';
 import type { AdminMethods } from '../../wire.ts';
 
 /** The filters of the list of users, as they stand in its address. An empty one matches every user. */
@@ -32,9 +33,8 @@ export function isFiltered({ email, role, state }: UserFilters): boolean {
   return email !== '' || role !== '' || state !== '';
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
 /** The id that a person has typed or pasted in place of an e-mail; null for anything else. */
 export function typedId(text: string): string | null {
-  return UUID.test(text) ? text.toLowerCase() : null;
+  const id = text.toLowerCase();
+  return isId(id) ? id : null;
 }

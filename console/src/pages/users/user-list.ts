@@ -7,7 +7,7 @@ import { Action } from '../../ui/action.ts';
 import { entered } from '../../ui/form.ts';
 import { time } from '../../ui/format.ts';
 import { PagedList } from '../../ui/paged-list.ts';
-import { rememberName } from '../../ui/subject.ts';
+import { rememberName } from '../../ui/names.ts';
 import type { Wire } from '../../wire.ts';
 import { askToCreateUser } from './create-user.ts';
 import { filtersOf, isFiltered, requestOf, typedId, type UserFilters } from './user-filters.ts';
@@ -27,7 +27,9 @@ export function userListPage({ query }: Route): Page {
     view: () => html`
       <div class="toolbar">
         ${searchForm(filters, search)}
-        <button type="button" @click=${() => askToCreateUser(() => list.reload())}>Create a user</button>
+        <button type="button" class="primary" @click=${() => askToCreateUser(() => list.reload())}>
+          Create a user
+        </button>
       </div>
       ${search.failure()}
       ${list.view(

@@ -7,7 +7,9 @@ import { loggedIn } from '../../session.ts';
 import { ApiKeys } from '../../ui/api-keys.ts';
 import { time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
-import { rememberName } from '../../ui/subject.ts';
+import { RecentEvents } from '../../ui/recent-events.ts';
+import { isId } from '../../ui/short-id.ts';
+import { rememberName } from '../../ui/names.ts';
 import type { Wire } from '../../wire.ts';
 import {
   askForEmail,
@@ -18,7 +20,6 @@ import {
   type UserOnPage,
 } from './change-user.ts';
 import { askToResetPassword } from './reset-password.ts';
-import { UserAudit } from './user-audit.ts';
 import { UserFactors } from './user-factors.ts';
 import { rolesView, stateView } from './user-list.ts';
 import { UserSessions } from './user-sessions.ts';
@@ -57,7 +58,7 @@ export function userPage(userId: string): Page {
         ${stateButtons(page)}
       </div>
       ${sessions.view(email)} ${factors.view({ email, isSelf, reset })} ${keys.view(user.disabled)}
-      ${audit.view()}
+      ${audit.view('this user')}
     `;
   };
   return {
@@ -75,7 +76,7 @@ interface Sections {
   readonly sessions: UserSessions;
   readonly factors: UserFactors;
   readonly keys: ApiKeys;
-  readonly audit: UserAudit;
+  readonly audit: RecentEvents;
 }
 
 function openSections(userId: string, roles: () => readonly string[]): Sections {
@@ -83,7 +84,7 @@ function openSections(userId: string, roles: () => readonly string[]): Sections 
     sessions: new UserSessions(userId),
     factors: new UserFactors(userId),
     keys: new ApiKeys({ userId }, roles),
-    audit: new UserAudit(userId),
+    audit: new RecentEvents(userId, { acts: true }),
   };
 }
 
@@ -92,10 +93,11 @@ function reloadSections({ sessions, factors, keys, audit }: Sections): void {
   sessions.reload();
   void factors.reload();
   void keys.reload();
-  audit.reload();
+  void audit.reload();
 }
 
 async function read(userId: string): Promise<Shown> {
+  if (!isId(userId)) return null;
   try {
     const user = await admin('getUser', { userId });
     rememberName(userId, user.email);

@@ -1,8 +1,8 @@
-import type { ServiceAccount } from '../../../../src/generated/postern/v1/admin.ts';
-import { admin } from '../../rpc.ts';
-import { Directory } from '../../ui/directory.ts';
-import { rememberName } from '../../ui/subject.ts';
-import type { Wire } from '../../wire.ts';
+import type { ServiceAccount } from '../../../src/generated/postern/v1/admin.ts';
+import { admin } from '../rpc.ts';
+import { Directory } from './directory.ts';
+import { rememberName } from './names.ts';
+import type { Wire } from '../wire.ts';
 
 export type Account = Wire<ServiceAccount>;
 
