@@ -16,7 +16,7 @@ mkdirSync(outdir, { recursive: true });
 const withoutIndentation = {
   name: 'without-indentation',
   setup: ({ onLoad }) =>
-    onLoad({ filter: /console\/src\/.*\.ts$/ }, ({ path }) => ({
+    onLoad({ filter: /console[\\/]src[\\/].*\.ts$/ }, ({ path }) => ({
       loader: 'ts',
       contents: readFileSync(path, 'utf8').replace(/\n\s+/g, '\n'),
     })),

@@ -5,7 +5,7 @@ const TIME_LIMIT_MS = 15_000;
 
 /** Why a call failed: a refusal of Postern, or no answer at all. */
 export class Refusal extends Error {
-  /** The reason, such as `EMAIL_TAKEN`; empty when there was no answer. */
+  /** The reason, such as `EMAIL_TAKEN`, or the status of a refusal that has none; empty when there was no answer. */
   readonly reason: string;
   /** The metadata of the reason. */
   readonly metadata: Readonly<Record<string, string>>;
@@ -79,17 +79,19 @@ interface Details {
 }
 
 interface ConnectError {
+  readonly code?: string;
   readonly message?: string;
   readonly details?: readonly { readonly debug?: Details }[];
 }
 
 function refusalOf(json: object | null, status: number, requestId: string): Refusal {
-  const { message, details = [] } = (json ?? {}) as ConnectError;
+  const { code = '', message, details = [] } = (json ?? {}) as ConnectError;
   const info = details.find(({ debug }) => debug?.reason !== undefined)?.debug;
   const { retryDelay } = details.find(({ debug }) => debug?.retryDelay !== undefined)?.debug ?? {};
   return new Refusal(
     message ?? `The server answered ${status}, in a form that is not Postern's.`,
-    info?.reason ?? '',
+    // An instance of an earlier release says of a method that it does not know only that.
+    info?.reason ?? code.toUpperCase(),
     requestId,
     info?.metadata ?? {},
     retryDelay === undefined ? null : Math.ceil(parseFloat(retryDelay)),

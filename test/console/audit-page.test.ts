@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 
 import { filtersOf, localTime, requestOf, timeOfInput } from '../../console/src/pages/audit/audit-filters.ts';
 import {
@@ -101,6 +101,18 @@ describe('the filters of the audit page', () => {
     expect(timeOfInput(localTime(at))).toBe(at);
     expect(localTime('24h')).toBe('');
     expect([localTime(''), timeOfInput(''), timeOfInput('nonsense')]).toEqual(['', '', '']);
+  });
+
+  test.each([
+    ['Pacific/Kiritimati', -840, '+275760-09-13T00:00:00.000Z'],
+    ['America/St_Johns', 210, '-271821-04-20T00:00:00.000Z'],
+  ])('a time at the end of the calendar is no time in %s', (_, offset, at) => {
+    const zone = jest.spyOn(Date.prototype, 'getTimezoneOffset').mockReturnValue(offset);
+    try {
+      expect(localTime(at)).toBe('');
+    } finally {
+      zone.mockRestore();
+    }
   });
 });
 

@@ -69,6 +69,23 @@ test('D15 a migration that fails rolls back itself and those before it in the sa
   await requireSchema(empty.database, { allowNewer: false });
 });
 
+test('the indexes of the audit trail may be built before their migration, as the changelog says', async () => {
+  await migrate(empty.database, migrations.slice(0, 20));
+  const changelog = readFileSync(new URL('../../CHANGELOG.md', import.meta.url), 'utf8');
+  const statements = changelog.match(/CREATE INDEX CONCURRENTLY .*;/g) ?? [];
+  expect(statements).toHaveLength(2);
+  for (const statement of statements) await empty.query(statement);
+  const indexes = () =>
+    empty.query(`SELECT indexdef FROM pg_indexes WHERE tablename = 'audit_events' ORDER BY 1`);
+  const built = await indexes();
+  await migrate(empty.database);
+  expect(await indexes()).toEqual(built);
+  // Those of the migration itself are the same.
+  await empty.query('DROP INDEX audit_events_by_action, audit_events_refused');
+  await empty.query(migrations[20]?.sql ?? '');
+  expect(await indexes()).toEqual(built);
+});
+
 test('the migrated schema equals schema.txt', async () => {
   await migrate(empty.database);
   const rows = await empty.query(`

@@ -21,7 +21,8 @@ beforeAll(async () => {
       `INSERT INTO audit_events (id, action, outcome, actor_type, actor_id, target_type, target_id)
        SELECT (lpad(to_hex(1700000000000 + i), 12, '0') || '70008000' || lpad(to_hex(i), 12, '0'))::uuid,
               CASE WHEN i % 2 = 0 THEN 'login' WHEN i % 5000 = 1 THEN 'user.delete' ELSE 'token.refresh' END,
-              CASE WHEN i % 4000 = 0 THEN 'refused' ELSE 'ok' END, 'user', 'actor-' || i % 1000, 'session', 'target-' || i
+              CASE WHEN i % 40 = 0 THEN 'refused' ELSE 'ok' END, 'user', CASE WHEN i % 4 = 1 THEN 'busy' ELSE 'actor-' || i % 1000 END,
+              'session', 'target-' || i
        FROM generate_series(1, ?) i`,
       [EVENTS],
     );
@@ -65,6 +66,7 @@ test.each<[Partial<AuditFilter>, string]>([
   [{ action: 'factor.reset' }, 'audit_events_by_action'],
   [{ outcome: 'refused' }, 'audit_events_refused'],
   [{ action: 'token.refresh', outcome: 'refused' }, 'audit_events_refused'],
+  [{ actor: 'busy', outcome: 'refused' }, 'audit_events_refused'],
   [{ actor: 'actor-7' }, 'audit_events_by_actor'],
   [{ target: 'target-7' }, 'audit_events_by_target'],
 ])('C49 a page of the audit trail with %j reads %s, and few rows', async (filter, index) => {

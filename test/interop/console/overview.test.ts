@@ -38,6 +38,17 @@ describeWith('chromium', 'the Overview page in a browser', () => {
     });
   });
 
+  test('the status is shown of a refusal without a reason, as an instance of an earlier release gives it', async () => {
+    await console.onPage({ refusals: /^404 / }, async (page) => {
+      const contentType = 'application/json';
+      const body = '{"code":"unimplemented","message":"this process serves no such method"}';
+      await page.page.route('**/GetOverview', (route) => route.fulfill({ status: 404, contentType, body }));
+      await page.open('#/users');
+      await page.open('#/overview');
+      await page.page.locator('code', { hasText: /^UNIMPLEMENTED$/ }).waitFor();
+    });
+  });
+
   test('C28 the panel shows a login and its revocation, which the charts show as well, and leaves no user', async () => {
     const users = async () =>
       (await console.database.query('SELECT email FROM users ORDER BY email')).map(({ email }) => email);

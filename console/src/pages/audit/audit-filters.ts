@@ -41,10 +41,9 @@ export function requestOf(filters: AuditFilters, nowMs: number): Partial<AuditFi
 
 /** A time of the address for an `<input type="datetime-local">`, in the zone of the browser; empty for none. */
 export function localTime(at: string): string {
-  const ms = Date.parse(at);
-  if (Number.isNaN(ms)) return '';
-  const date = new Date(ms);
-  return new Date(ms - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+  const date = new Date(at);
+  const local = new Date(date.getTime() - date.getTimezoneOffset() * 60_000);
+  return Number.isNaN(local.getTime()) ? '' : local.toISOString().slice(0, 19);
 }
 
 /** The time of such an input for the address; empty for none. */
