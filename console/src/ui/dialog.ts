@@ -20,14 +20,21 @@ let over: { readonly dialog: Dialog; readonly answer: (isYes: boolean) => void }
 /** Where the keyboard was before the dialogs. */
 let opener: HTMLElement | null = null;
 
-/** Opens a dialog in place of the open one. Escape and `close` end it. */
-export function openDialog(dialog: Dialog): void {
+/**
+ * Opens a dialog in place of the open one. Escape and `close` end it.
+ *
+ * @returns closes it, unless another one has taken its place
+ */
+export function openDialog(dialog: Dialog): () => void {
   rememberOpener();
   open = dialog;
   update();
+  return () => {
+    if (open === dialog) closeDialog();
+  };
 }
 
-export function closeDialog(): void {
+function closeDialog(): void {
   open = null;
   update();
   queueMicrotask(returnFocus);
@@ -122,11 +129,11 @@ export function confirm({ title, text, verb, name, work, whenDone }: Question): 
     event.preventDefault();
     if (!isConfirmed()) return;
     if (!(await action.run(work))) return;
-    // The work may have opened another one, such as a secret that is shown once.
-    if (open === question) closeDialog();
+    // The work may have opened another one, and a person may have closed this one meanwhile.
+    closeQuestion();
     whenDone?.();
   };
-  const question: Dialog = {
+  const closeQuestion = openDialog({
     title,
     view: (close) =>
       html`<form method="dialog" @submit=${submit}>
@@ -153,6 +160,5 @@ export function confirm({ title, text, verb, name, work, whenDone }: Question): 
           <button type="button" @click=${close}>Cancel</button>
         </div>
       </form>`,
-  };
-  openDialog(question);
+  });
 }

@@ -1,7 +1,7 @@
 import { html, type TemplateResult } from 'lit-html';
 
 import { Action } from './action.ts';
-import { closeDialog, openDialog } from './dialog.ts';
+import { openDialog } from './dialog.ts';
 import { type Entered, entered } from './form.ts';
 
 interface FormDialog {
@@ -25,12 +25,12 @@ export function openForm({ title, fields, verb, isDangerous, isReady, work, afte
   const submit = async (event: SubmitEvent) => {
     const form = entered(event);
     if (!(await action.run(() => work(form)))) return;
-    closeDialog();
+    close();
     afterwards?.();
   };
-  openDialog({
+  const close = openDialog({
     title,
-    view: (close) =>
+    view: (cancel) =>
       html`<form method="dialog" @submit=${submit}>
         ${fields()} ${action.failure()}
         <div class="buttons">
@@ -40,7 +40,7 @@ export function openForm({ title, fields, verb, isDangerous, isReady, work, afte
           >
             ${verb()}
           </button>
-          <button type="button" @click=${close}>Cancel</button>
+          <button type="button" @click=${cancel}>Cancel</button>
         </div>
       </form>`,
   });

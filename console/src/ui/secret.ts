@@ -1,7 +1,7 @@
 import { html, type TemplateResult } from 'lit-html';
 
 import { update } from '../update.ts';
-import { closeDialog, openDialog } from './dialog.ts';
+import { openDialog } from './dialog.ts';
 
 /** A secret that is shown once, with a button that copies it. */
 export function showSecret(title: string, text: string | TemplateResult, secret: string): void {
@@ -18,13 +18,13 @@ export function showSecret(title: string, text: string | TemplateResult, secret:
   openDialog({
     title,
     staysOpen: true,
-    view: () =>
+    view: (close) =>
       html`<p>${text}</p>
         <p><output class="secret" tabindex="0">${secret}</output></p>
         <p role="status">${copied}</p>
         <div class="buttons">
           <button type="button" @click=${() => void copy()}>Copy</button>
-          <button type="button" @click=${closeDialog}>I have kept it</button>
+          <button type="button" @click=${close}>I have kept it</button>
         </div>`,
   });
 }

@@ -10,6 +10,29 @@ const REFUSALS = /^(0 |5\d\d |401 \/console\/session|40[13] \/postern\.v1\.)/;
 /** The page asks every five seconds; the machine may be busy. */
 const NOTICED_MS = 15_000;
 
+/** Lets the service do a call of AdminService or AuthService, and keeps its answer from the page until `release`. */
+async function held(page: Page, method: string) {
+  let release = (): void => undefined;
+  const released = new Promise<void>((done) => (release = done));
+  let arrive = (): void => undefined;
+  const arrived = new Promise<void>((done) => (arrive = done));
+  const pattern = `**/postern.v1.*/${method}`;
+  await page.route(pattern, async (route) => {
+    const response = await route.fetch();
+    arrive();
+    await released;
+    await route.fulfill({ response });
+  });
+  return {
+    arrived,
+    release: async () => {
+      const answered = page.waitForResponse(pattern);
+      release();
+      await (await answered).finished();
+    },
+  };
+}
+
 const logInButton = (page: Page) => page.getByRole('button', { name: 'Log in', exact: true });
 const logOutButton = (page: Page) => page.getByRole('button', { name: 'Log out', exact: true });
 
@@ -76,6 +99,37 @@ describeWith('chromium', 'the session of the console', () => {
         await page.says(bob.id);
         expect(calls.filter((url) => url.endsWith('/EnrolTotp'))).toHaveLength(1);
         expect(await console.database.query('SELECT * FROM factors')).toEqual([]);
+      });
+    });
+
+    test('C58 an answer that comes late closes no later dialog, and is not shown once the session has ended', async () => {
+      await console.onPage({ refusals: REFUSALS }, async (page) => {
+        const { page: tab } = page;
+        await page.open(`#/users/${console.admin.id}`);
+        const renamed = await held(tab, 'UpdateUser');
+        await page.button('Change the e-mail').click();
+        await tab.getByRole('dialog').getByRole('button', { name: 'Change the e-mail' }).click();
+        await renamed.arrived;
+        await page.button('Cancel').click();
+        await page.button('Change the roles').click();
+        await renamed.release();
+        await page.loaded();
+        expect(await tab.getByRole('dialog').count()).toBe(1);
+        await page.button('Cancel').click();
+
+        await page.open('#/account');
+        const created = await held(tab, 'CreateApiKey');
+        await page.button('Create an API key').click();
+        await tab.getByRole('dialog').getByLabel('Name').fill('late');
+        await page.button('Create the key').click();
+        await created.arrived;
+        const other = await tab.context().newPage();
+        await other.goto(console.url);
+        await logOutButton(other).click();
+        await page.says('You logged out in another tab.');
+        await created.release();
+        await page.logIn(console.admin);
+        expect(await tab.locator('output.secret').count()).toBe(0);
       });
     });
 
