@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals';
 import { roleChange } from '../../console/src/pages/users/role-change.ts';
 import { filtersOf, isFiltered, requestOf, typedId } from '../../console/src/pages/users/user-filters.ts';
 import { deviceOf } from '../../console/src/ui/device.ts';
-import { wordsOf } from '../../console/src/ui/form.ts';
+import { wordsOf } from '../../console/src/ui/words.ts';
 
 const filters = (query: string) => filtersOf(new URLSearchParams(query));
 

@@ -9,7 +9,7 @@ import { fullTime, time } from './format.ts';
 import { Load } from './load.ts';
 import { showSecret } from './secret.ts';
 import { tableHead } from './table.ts';
-import { wordsOf } from './form.ts';
+import { wordsOf } from './words.ts';
 
 /** Whose keys: a user's, a service account's, or one's own (null). */
 export type KeyOwner = { readonly userId: string } | { readonly clientId: string } | null;

@@ -13,8 +13,3 @@ export function entered(event: SubmitEvent): Entered {
   const texts = (name: string) => fields.getAll(name).filter((value) => typeof value === 'string');
   return { text: (name) => (texts(name)[0] ?? '').trim(), checked: texts };
 }
-
-/** The words of a text field that takes several, separated by spaces or commas; each once. */
-export function wordsOf(text: string): string[] {
-  return [...new Set(text.split(/[\s,]+/).filter((word) => word !== ''))];
-}

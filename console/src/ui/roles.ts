@@ -1,8 +1,6 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 
-const ROLE = '[a-z][a-z0-9._:\\-]*';
-/** Roles separated by commas or spaces, as `wordsOf` reads them. */
-export const ROLES_PATTERN = `[\\s,]*(${ROLE}([\\s,]+${ROLE})*[\\s,]*)?`;
+import { ROLES_PATTERN } from './words.ts';
 
 /** The field `roles` of a form. @param typed is called with each change of the text */
 export function rolesField({

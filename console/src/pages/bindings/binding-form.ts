@@ -4,7 +4,7 @@ import { href } from '../../router.ts';
 import { admin, Refusal } from '../../rpc.ts';
 import { openForm } from '../../ui/form-dialog.ts';
 import { Load } from '../../ui/load.ts';
-import { wordsOf } from '../../ui/form.ts';
+import { wordsOf } from '../../ui/words.ts';
 import { rolesField } from '../../ui/roles.ts';
 import { update } from '../../update.ts';
 import { type Issuer, issuers } from '../trusted-issuers/issuers.ts';

@@ -2,7 +2,8 @@ import { html, nothing, type TemplateResult } from 'lit-html';
 
 import { href, navigate, type Page, type Route } from '../../router.ts';
 import { admin } from '../../rpc.ts';
-import { entered, wordsOf } from '../../ui/form.ts';
+import { entered } from '../../ui/form.ts';
+import { wordsOf } from '../../ui/words.ts';
 import { openForm } from '../../ui/form-dialog.ts';
 import { time } from '../../ui/format.ts';
 import { PagedList } from '../../ui/paged-list.ts';

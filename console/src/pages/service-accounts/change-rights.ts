@@ -2,7 +2,7 @@ import { html, type TemplateResult } from 'lit-html';
 
 import { admin } from '../../rpc.ts';
 import { update } from '../../update.ts';
-import { wordsOf } from '../../ui/form.ts';
+import { wordsOf } from '../../ui/words.ts';
 import { openForm } from '../../ui/form-dialog.ts';
 import { rolesField } from '../../ui/roles.ts';
 import { Load } from '../../ui/load.ts';

@@ -5,7 +5,7 @@ import { navigate } from '../../router.ts';
 import { admin, Refusal } from '../../rpc.ts';
 import { confirm } from '../../ui/dialog.ts';
 import { openForm } from '../../ui/form-dialog.ts';
-import { wordsOf } from '../../ui/form.ts';
+import { wordsOf } from '../../ui/words.ts';
 import { rolesField } from '../../ui/roles.ts';
 import { update } from '../../update.ts';
 import type { Wire } from '../../wire.ts';

@@ -3,7 +3,7 @@ import { html } from 'lit-html';
 import { href, navigate } from '../../router.ts';
 import { admin } from '../../rpc.ts';
 import { openForm } from '../../ui/form-dialog.ts';
-import { wordsOf } from '../../ui/form.ts';
+import { wordsOf } from '../../ui/words.ts';
 import { rolesField } from '../../ui/roles.ts';
 import { showResetToken } from './reset-password.ts';
 
