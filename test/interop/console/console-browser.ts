@@ -145,7 +145,7 @@ export class ConsoleBrowser {
     const { as = this.admin, refusals, isolates = false, breaksPolicy = false, ...options } = visit;
     const context = await this.browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
     try {
-      context.setDefaultTimeout(10_000);
+      context.setDefaultTimeout(20_000);
       const page = await context.newPage();
       const faults = watchFaults(context, {
         isWatched: (other) => !isolates || other === page,
