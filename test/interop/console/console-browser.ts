@@ -243,6 +243,11 @@ export class ConsolePage {
     await this.page.locator('.loading').first().waitFor({ state: 'detached' });
   }
 
+  /** Lets the page look after its session now, as it does every five seconds. */
+  async checkSession(): Promise<void> {
+    await this.page.evaluate(`dispatchEvent(new Event('focus'))`);
+  }
+
   button(name: string | RegExp) {
     return this.page.getByRole('button', { name, exact: true });
   }

@@ -137,6 +137,7 @@ describeWith('chromium', 'the session of the console', () => {
       await console.onPage({ refusals: REFUSALS }, async (page) => {
         await page.open('#/account');
         await console.stopService();
+        await page.checkSession();
         await page.page.getByText('Postern cannot be reached.').waitFor({ timeout: NOTICED_MS });
         await logOutButton(page.page).click();
         await page.says('You are still logged in.');
@@ -144,6 +145,7 @@ describeWith('chromium', 'the session of the console', () => {
         await console.startService();
         await other.goto(console.url);
         await logOutButton(other).waitFor();
+        await page.checkSession();
         await page.page
           .getByText('Trying again every few seconds')
           .waitFor({ state: 'detached', timeout: NOTICED_MS });
@@ -153,13 +155,43 @@ describeWith('chromium', 'the session of the console', () => {
     });
 
     test('C59 a page that is loaded while the session cannot be renewed waits, and shows no login', async () => {
-      await console.onPage({ refusals: REFUSALS }, async ({ page }) => {
-        await page.route('**/console/session/refresh', (route) => route.abort());
-        await page.reload();
-        await page.getByText('Postern cannot be reached.').waitFor();
-        expect(await logInButton(page).count()).toBe(0);
-        await page.unroute('**/console/session/refresh');
-        await logOutButton(page).waitFor({ timeout: NOTICED_MS });
+      await console.onPage({ refusals: REFUSALS }, async (page) => {
+        const { page: tab } = page;
+        await tab.route('**/console/session/refresh', (route) => route.abort());
+        await tab.reload();
+        await page.says('Postern cannot be reached.');
+        expect(await logInButton(tab).count()).toBe(0);
+        await tab.unroute('**/console/session/refresh');
+        await page.checkSession();
+        await logOutButton(tab).waitFor({ timeout: NOTICED_MS });
+      });
+    });
+
+    test('C69 a slow service is waited for visibly, an absent one is said, and its return is noticed', async () => {
+      await console.onPage({ refusals: /^0 / }, async (page) => {
+        await page.open('#/users');
+        console.proxy.delayMs = 400;
+        await page.page.evaluate(`location.hash = '#/service-accounts'`);
+        await page.page.locator('.loading').first().waitFor();
+        await page.loaded();
+        console.proxy.delayMs = 0;
+
+        const port = Number(new URL(console.origin).port);
+        await console.proxy.close();
+        await page.open('#/trusted-issuers');
+        await page.says('Postern cannot be reached. Check that it runs, and your connection.');
+        // Nothing spins, and the page offers what can be done.
+        expect(await page.page.locator('main .loading').count()).toBe(0);
+        const again = page.page.locator('main').getByRole('button', { name: 'Try again' }).first();
+        await again.waitFor();
+        await page.expectAccessible();
+        await console.proxy.open(port);
+        await again.click();
+        await page.says('No issuer is trusted yet.');
+        await page.checkSession();
+        await page.page
+          .getByText('Postern cannot be reached.')
+          .waitFor({ state: 'detached', timeout: 15_000 });
       });
     });
   });

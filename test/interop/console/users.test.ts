@@ -130,6 +130,10 @@ test('C33 of two administrators at once the second is told, and nothing is overw
       await other.button('Change the roles').click();
       await other.page.getByLabel('Roles, separated by commas').fill('reader, billing');
       await inDialog(other, 'Change the roles');
+      // Of several administrators none can end their own access by a click.
+      await other.open(`#/users/${second.id}`);
+      await other.says('You cannot disable or delete yourself');
+      expect(await other.button(/^(Disable|Delete) the user$/).count()).toBe(0);
     });
     await first.page.getByLabel('Roles, separated by commas').fill('editor');
     await first.page.getByRole('dialog').getByRole('button', { name: 'Change the roles' }).click();
