@@ -168,7 +168,8 @@ function header(): TemplateResult {
 const root = document.querySelector<HTMLElement>('#app');
 if (!root) throw new Error('the page has no #app');
 onProofRequired(askForProof);
-onUpdate(() => render(html`${view()}${dialogView()}`, root));
+// The answer to a call of a session that has ended, such as a new secret, is not for whoever sees the login.
+onUpdate(() => render(html`${view()}${sessionState() === 'session' ? dialogView() : nothing}`, root));
 addEventListener('hashchange', update);
 root.replaceChildren();
 update();

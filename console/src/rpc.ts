@@ -47,14 +47,15 @@ async function call<Response>(service: string, name: string, request: object): P
  * A request with the access token, repeated after what makes it succeed: a new token, or a fresh proof of the user. It is not
  * repeated for somebody else, who has logged in in another tab meanwhile.
  *
+ * @param send `postAboutCookie` for a request about the cookie
  * @throws Refusal
  */
-export async function callWithToken(path: string, request: object): Promise<object> {
+export async function callWithToken(path: string, request: object, send = post): Promise<object> {
   const tried = new Set<Remedy>();
   for (;;) {
     const userId = loggedIn()?.userId;
     try {
-      return await post(path, request, accessToken());
+      return await send(path, request, accessToken());
     } catch (error) {
       const remedy = error instanceof Refusal ? remedyFor(error.reason, tried) : null;
       if (remedy === null || userId === undefined) throw error;

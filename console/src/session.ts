@@ -78,7 +78,7 @@ export async function startSession(): Promise<void> {
 export async function logIn(
   body: AuthMethods['login']['request'] | AuthMethods['loginWithPasskey']['request'],
 ): Promise<void> {
-  accept(await oneTabAtATime(() => post('console/session', body, null)));
+  accept(await postAboutCookie('console/session', body, null));
   announceSession();
 }
 
@@ -126,6 +126,11 @@ async function renew(): Promise<Renewed> {
     if (state.kind !== 'none') end(message);
     return 'ended';
   }
+}
+
+/** A request whose answer may set the cookie. @throws Refusal */
+export function postAboutCookie(path: string, body: object, bearer: string | null): Promise<object> {
+  return oneTabAtATime(() => post(path, body, bearer));
 }
 
 /**
@@ -191,7 +196,7 @@ function end(message: string): void {
 /** Logs out. @throws Refusal; the session then still lives */
 export async function logOut(message = 'You are logged out.'): Promise<void> {
   try {
-    await oneTabAtATime(() => post('console/session/end', {}, null));
+    await postAboutCookie('console/session/end', {}, null);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const { reason, requestId } = error;

@@ -170,6 +170,11 @@ test('C73 beyond this machine the demo user is no administrator, and does not be
     expect(await rolesOfUsers()).toEqual([[]]);
     first.kill('SIGTERM');
     await first.end;
+    // Where the demo user was deleted and others exist, none is made again.
+    const run = (...user: string[]) =>
+      startPostern(['user', ...user], { environment, stdin: 'correct horse battery' }).end;
+    await run('create', '--email', 'ann@example.com', '--password-stdin');
+    await run('delete', '--email', 'demo@example.com');
     const second = start('127.0.0.1:0');
     await second.listening;
     expect(second.output.stderr).not.toContain('demo user');

@@ -39,6 +39,12 @@ describe('C24 percentiles of what came between two readings', () => {
     ).toBeLessThanOrEqual(0.01);
   });
 
+  test('within a bucket the place among its observations counts', () => {
+    const histogram = { bounds: [0.1, 0.2], cumulative: [0, 10, 10], sumSeconds: 1.5 };
+    expect(percentile(histogram, 0.5)).toBeCloseTo(0.15, 9);
+    expect(percentile(histogram, 0.99)).toBeCloseTo(0.199, 9);
+  });
+
   test('above the last bound they are that bound', () => {
     expect(percentile(histogramOf([9_000, 9_000, 9_000]), 0.5)).toBe(5);
   });

@@ -6,7 +6,7 @@ import {
   tokensLost,
   tokensLostText,
 } from '../../console/src/pages/service-accounts/rights-change.ts';
-import { ROLES_PATTERN } from '../../console/src/pages/service-accounts/rights-texts.ts';
+import { ROLES_PATTERN } from '../../console/src/ui/words.ts';
 import { OVERLAPS, rotationText } from '../../console/src/pages/service-accounts/secret-overlap.ts';
 import { keyIdsOf, keySourceOf, keysOf } from '../../console/src/pages/trusted-issuers/key-source.ts';
 import { ALGORITHMS, DEFAULT_ALGORITHMS, PRESETS } from '../../console/src/pages/trusted-issuers/presets.ts';

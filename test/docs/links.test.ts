@@ -122,7 +122,7 @@ test('every page that code, messages and proto files name exists', () => {
 });
 
 test('every identifier in the architecture page is in the code', () => {
-  const code = ['src', 'console/src']
+  const code = ['src', 'console/src', 'test/interop/console']
     .flatMap((folder) => filesBelow(folder, /\.ts$/))
     .map((path) => checkout.read(path))
     .join('\n');

@@ -15,7 +15,7 @@ export const MAX_LINES = 350;
 /** Every module that a file imports: static, dynamic and type imports, and re-exports. */
 export function importsOf(source: string): string[] {
   const code = source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
-  const statements = /(?:^|[\s;}])(?:from|import)\s*\(?\s*['"]([^'"\n]+)['"]/g;
+  const statements = /(?:^|[\s;}])(?:from|import)\s*\(?\s*['"]([^'"\s,]+)['"]/g;
   return [...code.matchAll(statements)].map(([, name = '']) => name);
 }
 

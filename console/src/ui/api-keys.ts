@@ -8,6 +8,7 @@ import { openForm } from './form-dialog.ts';
 import { fullTime, time } from './format.ts';
 import { Load } from './load.ts';
 import { showSecret } from './secret.ts';
+import { tableHead } from './table.ts';
 import { wordsOf } from './words.ts';
 
 /** Whose keys: a user's, a service account's, or one's own (null). */
@@ -82,18 +83,7 @@ export class ApiKeys {
     };
     return html`<div class="scroll">
       <table>
-        <thead>
-          <tr>
-            <th scope="col">Name</th>
-            <th scope="col">Roles</th>
-            <th scope="col">Audience</th>
-            <th scope="col">Networks</th>
-            <th scope="col">Created</th>
-            <th scope="col">Expires</th>
-            <th scope="col">Last used</th>
-            <th scope="col"><span class="visually-hidden">Actions</span></th>
-          </tr>
-        </thead>
+        ${tableHead(['Name', 'Roles', 'Audience', 'Networks', 'Created', 'Expires', 'Last used'], 'Actions')}
         <tbody>
           ${keys.map(row)}
         </tbody>

@@ -7,6 +7,7 @@ import { actionWords, detailLines, isChange, reasonWords } from './audit-words.t
 import { fullTime } from './format.ts';
 import { shortId } from './short-id.ts';
 import { type Subject, subjectView } from './subject.ts';
+import { tableHead } from './table.ts';
 
 export type AuditEvent = NonNullable<AdminMethods['listAuditEvents']['response']['events']>[number];
 
@@ -30,16 +31,7 @@ export function auditTable(events: readonly AuditEvent[], caption: string): Temp
       <caption class="visually-hidden">
         ${caption}
       </caption>
-      <thead>
-        <tr>
-          <th scope="col">Time</th>
-          <th scope="col">Event</th>
-          <th scope="col">By</th>
-          <th scope="col">On</th>
-          <th scope="col">From</th>
-          <th scope="col"><span class="visually-hidden">More</span></th>
-        </tr>
-      </thead>
+      ${tableHead(['Time', 'Event', 'By', 'On', 'From'], 'More')}
       <tbody>
         ${events.map(eventRows)}
       </tbody>

@@ -21,16 +21,21 @@ let over: { readonly dialog: Dialog; readonly answer: (isYes: boolean) => void }
 /** Where the keyboard was before the dialogs. */
 let opener: HTMLElement | null = null;
 
-/** Opens a dialog in place of the open one. Escape and `close` end it. */
-export function openDialog(dialog: Dialog): void {
+/**
+ * Opens a dialog in place of the open one. Escape and `close` end it.
+ *
+ * @returns closes it, unless another one has taken its place
+ */
+export function openDialog(dialog: Dialog): () => void {
   rememberOpener();
   open = dialog;
   update();
+  return () => {
+    if (open === dialog) closeDialog();
+  };
 }
 
-/** Closes a dialog, unless another one has taken its place. */
-export function closeDialog(dialog: Dialog): void {
-  if (open !== dialog) return;
+function closeDialog(): void {
   open = null;
   update();
   queueMicrotask(returnFocus);
@@ -83,11 +88,11 @@ const show = (element: Element | undefined): void =>
 
 /** The open dialogs, for the end of the page. */
 export function dialogView(): TemplateResult {
-  return html`${open === null ? nothing : modal(open, 'dialog-title')}
+  return html`${open === null ? nothing : modal(open, 'dialog-title', closeDialog)}
   ${over === null ? nothing : modal(over.dialog, 'question-title', () => over?.answer(false))}`;
 }
 
-function modal(dialog: Dialog, titleId: string, close = () => closeDialog(dialog)): TemplateResult {
+function modal(dialog: Dialog, titleId: string, close: () => void): TemplateResult {
   // Browsers let a page refuse to close once: a second Escape closes the dialog whatever `cancel` was answered.
   const closed = (event: Event) => {
     if (dialog.staysOpen?.() === true) (event.target as HTMLDialogElement).showModal();
@@ -127,10 +132,11 @@ export function confirm({ title, text, verb, name, work, whenDone }: Question): 
     event.preventDefault();
     if (!isConfirmed()) return;
     if (!(await action.run(work))) return;
-    closeDialog(question);
+    // The work may have opened another one, and a person may have closed this one meanwhile.
+    closeQuestion();
     whenDone?.();
   };
-  const question: Dialog = {
+  const closeQuestion = openDialog({
     title,
     staysOpen: () => action.isRunning,
     view: (close) =>
@@ -158,6 +164,5 @@ export function confirm({ title, text, verb, name, work, whenDone }: Question): 
           <button type="button" ?disabled=${action.isRunning} @click=${close}>Cancel</button>
         </div>
       </form>`,
-  };
-  openDialog(question);
+  });
 }

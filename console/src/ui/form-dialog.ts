@@ -1,7 +1,7 @@
 import { html, type TemplateResult } from 'lit-html';
 
 import { Action } from './action.ts';
-import { closeDialog, type Dialog, openDialog } from './dialog.ts';
+import { openDialog } from './dialog.ts';
 import { type Entered, entered } from './form.ts';
 
 interface FormDialog {
@@ -25,13 +25,13 @@ export function openForm({ title, fields, verb, isDangerous, isReady, work, afte
   const submit = async (event: SubmitEvent) => {
     const form = entered(event);
     if (!(await action.run(() => work(form)))) return;
-    closeDialog(dialog);
+    close();
     afterwards?.();
   };
-  const dialog: Dialog = {
+  const close = openDialog({
     title,
     staysOpen: () => action.isRunning,
-    view: (close) =>
+    view: (cancel) =>
       html`<form method="dialog" @submit=${submit}>
         ${fields()} ${action.failure()}
         <div class="buttons">
@@ -41,9 +41,8 @@ export function openForm({ title, fields, verb, isDangerous, isReady, work, afte
           >
             ${verb()}
           </button>
-          <button type="button" ?disabled=${action.isRunning} @click=${close}>Cancel</button>
+          <button type="button" ?disabled=${action.isRunning} @click=${cancel}>Cancel</button>
         </div>
       </form>`,
-  };
-  openDialog(dialog);
+  });
 }

@@ -39,3 +39,10 @@ export function fromNow(atMs: number, nowMs: number): string {
 export function count(value: number): string {
   return value.toLocaleString('en');
 }
+
+/** Of a user or an issuer. */
+export function stateView(disabled = false): TemplateResult {
+  return disabled
+    ? html`<span class="tag danger">disabled</span>`
+    : html`<span class="tag good">enabled</span>`;
+}

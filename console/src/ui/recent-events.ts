@@ -5,7 +5,7 @@ import { admin } from '../rpc.ts';
 import { auditTable, type AuditEvent } from './audit-events.ts';
 import { Load } from './load.ts';
 
-const LATEST = 10;
+const LATEST = 20;
 /** The console reads more than anybody changes, and each reading is an event. */
 const READ = 100;
 
@@ -21,7 +21,7 @@ async function latest(filter: { target: string } | { actor: string }): Promise<L
   return { events: changes.slice(0, LATEST), hasMore: changes.length > LATEST || nextPageToken !== '' };
 }
 
-/** The sections about what happened to something lately, and what it did last where it acts. Readings are left out. */
+/** The section about the latest events on something, and what it did last where it acts. Readings are left out. */
 export class RecentEvents {
   readonly #id: string;
   readonly #on: Load<Latest>;
@@ -37,17 +37,26 @@ export class RecentEvents {
     await Promise.all([this.#on.reload(), this.#by?.reload()]);
   }
 
-  /** @param what it is, such as "this account" */
-  view(what: string): TemplateResult {
+  /** @param what it is, such as "this account" @param note about the events on it */
+  view(what: string, note = ''): TemplateResult {
     const [by, id] = [this.#by, this.#id];
-    return html`${section('events-on', `What happened to ${what}`, this.#on, { target: id })}
-    ${by === null ? nothing : section('events-by', `What ${what} did last`, by, { actor: id })}`;
+    return html`${section('events-on', `What happened to ${what}`, note, this.#on, { target: id })}
+    ${by === null ? nothing : section('events-by', `What ${what} did last`, '', by, { actor: id })}`;
   }
+}
+
+/** In place of something that is no more, or never was. @param what it would be, such as "user" */
+export function absentView(what: string, id: string): TemplateResult {
+  return html`<p class="none">
+    There is no ${what} with the ID <code>${id}</code>. It may have been deleted:
+    <a href=${href(['audit'], { target: id })}>see what happened to it</a>.
+  </p>`;
 }
 
 function section(
   id: string,
   title: string,
+  note: string,
   events: Load<Latest>,
   filter: Readonly<Record<string, string>>,
 ): TemplateResult {
@@ -58,6 +67,7 @@ function section(
         >Audit trail</a
       >
     </div>
+    ${note === '' ? nothing : html`<p class="detail">${note}</p>`}
     ${events.view(({ events, hasMore }) =>
       events.length === 0
         ? html`<p class="none">

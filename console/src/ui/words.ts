@@ -11,3 +11,6 @@ export function asTyped(text: string): string {
     .replace(/\s+/g, ' ')
     .trim();
 }
+const ROLE = '[a-z][a-z0-9._:\\-]*';
+/** Roles separated by commas or spaces, as `wordsOf` reads them. */
+export const ROLES_PATTERN = `[\\s,]*(${ROLE}([\\s,]+${ROLE})*[\\s,]*)?`;

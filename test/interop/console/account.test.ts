@@ -244,7 +244,16 @@ describeWith('chromium', 'the login and My account of the console', () => {
       await page.button('Change the password').click();
       await page.says('PASSWORD_POLICY');
       await page.page.getByLabel('New password', { exact: true }).fill('staple horse battery 9');
+      // Another page that renews meanwhile waits: the answer to its old refresh token would delete the new cookie.
+      let send = (): void => undefined;
+      const sent = new Promise<void>((done) => (send = done));
+      await page.page.route('**/console/session', (route) => sent.then(() => route.continue()));
       await page.button('Change the password').click();
+      await other.reload();
+      const waiting = () =>
+        other.evaluate<number>('navigator.locks.query().then(({ pending }) => pending.length)');
+      await until(async () => (await waiting()) === 1);
+      send();
       await page.says('Your password is changed.');
       await page.says('this session');
       expect(await page.page.locator('tbody tr', { hasText: 'Mozilla' }).count()).toBe(1);

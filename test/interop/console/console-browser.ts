@@ -145,7 +145,7 @@ export class ConsoleBrowser {
     const { as = this.admin, refusals, isolates = false, breaksPolicy = false, ...options } = visit;
     const context = await this.browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
     try {
-      context.setDefaultTimeout(10_000);
+      context.setDefaultTimeout(20_000);
       const page = await context.newPage();
       const faults = watchFaults(context, {
         isWatched: (other) => !isolates || other === page,
@@ -241,6 +241,11 @@ export class ConsolePage {
   async loaded(): Promise<void> {
     await this.page.locator('main h1').waitFor();
     await this.page.locator('.loading').first().waitFor({ state: 'detached' });
+  }
+
+  /** Lets the page look after its session now, as it does every five seconds. */
+  async checkSession(): Promise<void> {
+    await this.page.evaluate(`dispatchEvent(new Event('focus'))`);
   }
 
   button(name: string | RegExp) {

@@ -11,6 +11,29 @@ const REFUSALS = /^(0 |5\d\d |401 \/console\/session|40[13] \/postern\.v1\.)/;
 /** The page asks every five seconds; the machine may be busy. */
 const NOTICED_MS = 15_000;
 
+/** Lets the service do a call of AdminService or AuthService, and keeps its answer from the page until `release`. */
+async function held(page: Page, method: string) {
+  let release = (): void => undefined;
+  const released = new Promise<void>((done) => (release = done));
+  let arrive = (): void => undefined;
+  const arrived = new Promise<void>((done) => (arrive = done));
+  const pattern = `**/postern.v1.*/${method}`;
+  await page.route(pattern, async (route) => {
+    const response = await route.fetch();
+    arrive();
+    await released;
+    await route.fulfill({ response });
+  });
+  return {
+    arrived,
+    release: async () => {
+      const answered = page.waitForResponse(pattern);
+      release();
+      await (await answered).finished();
+    },
+  };
+}
+
 const logInButton = (page: Page) => page.getByRole('button', { name: 'Log in', exact: true });
 const logOutButton = (page: Page) => page.getByRole('button', { name: 'Log out', exact: true });
 
@@ -97,10 +120,42 @@ describeWith('chromium', 'the session of the console', () => {
       });
     });
 
+    test('C58 an answer that comes late closes no later dialog, and is not shown once the session has ended', async () => {
+      await console.onPage({ refusals: REFUSALS }, async (page) => {
+        const { page: tab } = page;
+        await page.open(`#/users/${console.admin.id}`);
+        const renamed = await held(tab, 'UpdateUser');
+        await page.button('Change the e-mail').click();
+        await tab.getByRole('dialog').getByRole('button', { name: 'Change the e-mail' }).click();
+        await renamed.arrived;
+        await page.button('Cancel').click();
+        await page.button('Change the roles').click();
+        await renamed.release();
+        await page.loaded();
+        expect(await tab.getByRole('dialog').count()).toBe(1);
+        await page.button('Cancel').click();
+
+        await page.open('#/account');
+        const created = await held(tab, 'CreateApiKey');
+        await page.button('Create an API key').click();
+        await tab.getByRole('dialog').getByLabel('Name').fill('late');
+        await page.button('Create the key').click();
+        await created.arrived;
+        const other = await tab.context().newPage();
+        await other.goto(console.url);
+        await logOutButton(other).click();
+        await page.says('You logged out in another tab.');
+        await created.release();
+        await page.logIn(console.admin);
+        expect(await tab.locator('output.secret').count()).toBe(0);
+      });
+    });
+
     test('C59 a service that is away is said and does not end the session, which goes on when it is back', async () => {
       await console.onPage({ refusals: REFUSALS }, async (page) => {
         await page.open('#/account');
         await console.stopService();
+        await page.checkSession();
         await page.page.getByText('Postern cannot be reached.').waitFor({ timeout: NOTICED_MS });
         await logOutButton(page.page).click();
         await page.says('You are still logged in.');
@@ -108,6 +163,7 @@ describeWith('chromium', 'the session of the console', () => {
         await console.startService();
         await other.goto(console.url);
         await logOutButton(other).waitFor();
+        await page.checkSession();
         await page.page
           .getByText('Trying again every few seconds')
           .waitFor({ state: 'detached', timeout: NOTICED_MS });
@@ -117,13 +173,56 @@ describeWith('chromium', 'the session of the console', () => {
     });
 
     test('C59 a page that is loaded while the session cannot be renewed waits, and shows no login', async () => {
-      await console.onPage({ refusals: REFUSALS }, async ({ page }) => {
-        await page.route('**/console/session/refresh', (route) => route.abort());
+      await console.onPage({ refusals: REFUSALS }, async (page) => {
+        const { page: tab } = page;
+        await tab.route('**/console/session/refresh', (route) => route.abort());
+        await tab.reload();
+        await page.says('Postern cannot be reached.');
+        expect(await logInButton(tab).count()).toBe(0);
+        await tab.unroute('**/console/session/refresh');
+        await page.checkSession();
+        await logOutButton(tab).waitFor({ timeout: NOTICED_MS });
+      });
+    });
+
+    test('C69 a slow service is waited for visibly, an absent one is said, and its return is noticed', async () => {
+      await console.onPage({ refusals: /^0 / }, async (page) => {
+        await page.open('#/users');
+        console.proxy.delayMs = 400;
+        await page.page.evaluate(`location.hash = '#/service-accounts'`);
+        await page.page.locator('.loading').first().waitFor();
+        await page.loaded();
+        console.proxy.delayMs = 0;
+
+        const port = Number(new URL(console.origin).port);
+        await console.proxy.close();
+        await page.open('#/trusted-issuers');
+        await page.says('Postern cannot be reached. Check that it runs, and your connection.');
+        // Nothing spins, and the page offers what can be done.
+        expect(await page.page.locator('main .loading').count()).toBe(0);
+        const again = page.page.locator('main').getByRole('button', { name: 'Try again' }).first();
+        await again.waitFor();
+        await page.expectAccessible();
+        await console.proxy.open(port);
+        await again.click();
+        await page.says('No issuer is trusted yet.');
+        await page.checkSession();
+        await page.page
+          .getByText('Postern cannot be reached.')
+          .waitFor({ state: 'detached', timeout: 15_000 });
+      });
+    });
+
+    test('C69 a page without its script says what to do', async () => {
+      await console.onPage({ as: null, refusals: /^0 / }, async ({ page }) => {
+        const advice = page.getByText('If this stays, reload the page.');
+        await page.route('**/app-*.js', (route) => route.abort());
         await page.reload();
-        await page.getByText('Postern cannot be reached.').waitFor();
-        expect(await logInButton(page).count()).toBe(0);
-        await page.unroute('**/console/session/refresh');
-        await logOutButton(page).waitFor({ timeout: NOTICED_MS });
+        await advice.waitFor();
+        await page.unroute('**/app-*.js');
+        await page.reload();
+        await page.getByLabel('E-mail').waitFor();
+        expect(await advice.count()).toBe(0);
       });
     });
   });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
+import { oathtoolCode } from '../authenticator-apps.ts';
 import { PASSWORD, ConsoleBrowser, type ConsolePage } from './console-browser.ts';
 
 let postern: ConsoleBrowser;
@@ -107,6 +108,21 @@ test('a user is created with a reset token, which is shown once and sets a passw
   });
 });
 
+test('the second factors of a user are reset after the e-mail was typed, and the page shows it', async () => {
+  const lost = await postern.addUser('lost.phone@example.com');
+  const { factor_id, secret } = await postern.call('AuthService/EnrolTotp', { name: 'Phone' }, lost);
+  const code = await oathtoolCode(String(secret));
+  await postern.call('AuthService/ConfirmFactor', { factor_id, code }, lost);
+  await postern.onPage({}, async (at) => {
+    await at.open(`#/users/${lost.id}`);
+    await at.button('Reset the second factors').click();
+    await confirmByName(at, lost.email, 'Reset the second factors');
+    await at.says('No second factors: the password alone opens a session.');
+    await at.says('Reset second factors');
+  });
+  await postern.service.tokenOf(lost.email, PASSWORD);
+});
+
 test('C32 the only administrator is offered nothing that would leave none', async () => {
   const { id } = postern.admin;
   await postern.onPage({}, async (at) => {
@@ -134,6 +150,10 @@ test('C33 of two administrators at once the second is told, and nothing is overw
       await other.button('Change the roles').click();
       await other.page.getByLabel('Roles, separated by commas').fill('reader, billing');
       await inDialog(other, 'Change the roles');
+      // Of several administrators none can end their own access by a click.
+      await other.open(`#/users/${second.id}`);
+      await other.says('You cannot disable or delete yourself');
+      expect(await other.button(/^(Disable|Delete) the user$/).count()).toBe(0);
     });
     await first.page.getByLabel('Roles, separated by commas').fill('editor');
     await first.page.getByRole('dialog').getByRole('button', { name: 'Change the roles' }).click();

@@ -5,21 +5,27 @@ import { loggedIn, logOut, accessToken } from '../../session.ts';
 import { auth } from '../../rpc.ts';
 import { ApiKeys } from '../../ui/api-keys.ts';
 import { confirm } from '../../ui/dialog.ts';
+import { Sessions } from '../../ui/sessions.ts';
 import { Factors } from './factors.ts';
 import { Identity } from './identity.ts';
 import { PasswordForm } from './password.ts';
-import { OwnSessions } from './sessions.ts';
 
 /** `#/account` */
 export function accountPage({ segments }: Route): Page | null {
   if (segments.length > 1) return null;
   const isAdmin = loggedIn()?.roles.includes('admin') ?? false;
-  const sessions = isAdmin ? new OwnSessions() : null;
-  const factors: Factors = new Factors(() => Promise.all([identity.reload(), sessions?.reload()]));
+  const sessions = isAdmin ? new Sessions(loggedIn()?.userId ?? '') : null;
+  const factors: Factors = new Factors(() => {
+    sessions?.reload();
+    return identity.reload();
+  });
   const identity: Identity = new Identity(isAdmin, () => factors.hasAny);
   const password = new PasswordForm({
     email: () => identity.email,
-    whenChanged: () => Promise.all([factors.reload(), sessions?.reload()]),
+    whenChanged: () => {
+      sessions?.reload();
+      return factors.reload();
+    },
   });
   const apiKeys = new ApiKeys(null, () => loggedIn()?.roles ?? []);
   return {
@@ -30,7 +36,7 @@ export function accountPage({ segments }: Route): Page | null {
   };
 }
 
-function sessionsView(sessions: OwnSessions | null): TemplateResult {
+function sessionsView(sessions: Sessions | null): TemplateResult {
   return html`<section>
     <div class="heading">
       <h2>Sessions</h2>
@@ -41,7 +47,7 @@ function sessionsView(sessions: OwnSessions | null): TemplateResult {
     <p class="detail">
       When you have lost a device, or do not know a session, end all of them: each device has to log in again.
     </p>
-    ${sessions?.view() ?? nothing}
+    ${sessions?.list() ?? nothing}
   </section>`;
 }
 

@@ -6,6 +6,7 @@ import { accept } from '../../session.ts';
 import { confirm } from '../../ui/dialog.ts';
 import { time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
+import { tableHead } from '../../ui/table.ts';
 import type { Wire } from '../../wire.ts';
 import { hasPasskeys, noPasskeysHere } from '../login/passkeys.ts';
 import { askForApp } from './add-app.ts';
@@ -64,15 +65,7 @@ export class Factors {
       </p>`;
     return html`<div class="scroll">
         <table>
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col">Kind</th>
-              <th scope="col">Added</th>
-              <th scope="col">Last used</th>
-              <th scope="col"><span class="visually-hidden">Actions</span></th>
-            </tr>
-          </thead>
+          ${tableHead(['Name', 'Kind', 'Added', 'Last used'], 'Actions')}
           <tbody>
             ${factors.map((factor) => this.#row(factor, factors.length === 1))}
           </tbody>

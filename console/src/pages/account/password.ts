@@ -1,7 +1,7 @@
 import { html, type TemplateResult } from 'lit-html';
 
 import { callWithToken, Refusal } from '../../rpc.ts';
-import { accept, announceSession } from '../../session.ts';
+import { accept, announceSession, postAboutCookie } from '../../session.ts';
 import { Action } from '../../ui/action.ts';
 import { update } from '../../update.ts';
 
@@ -62,7 +62,7 @@ export class PasswordForm {
     const isChanged = await this.#action.run(async () => {
       try {
         const body = { currentPassword: current.value, newPassword: wanted.value };
-        accept(await callWithToken('console/session', body));
+        accept(await callWithToken('console/session', body, postAboutCookie));
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
         const { reason, requestId } = error;

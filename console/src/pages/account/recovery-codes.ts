@@ -6,7 +6,6 @@ import { update } from '../../update.ts';
 /** Shows recovery codes, which the service does not show again. Escape does not close it. */
 export function showRecoveryCodes(codes: readonly string[]): void {
   const text = codes.join('\n') + '\n';
-  const file = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
   let copied = '';
   const copy = async () => {
     try {
@@ -33,17 +32,13 @@ export function showRecoveryCodes(codes: readonly string[]): void {
         <p role="status">${copied}</p>
         <div class="buttons">
           <button type="button" @click=${() => void copy()}>Copy</button>
-          <a class="button" download="postern-recovery-codes.txt" href=${file}>Download as text</a>
-          <button
-            type="button"
-            class="primary"
-            @click=${() => {
-              URL.revokeObjectURL(file);
-              close();
-            }}
+          <a
+            class="button"
+            download="postern-recovery-codes.txt"
+            href=${`data:text/plain,${encodeURIComponent(text)}`}
+            >Download as text</a
           >
-            I have kept them
-          </button>
+          <button type="button" class="primary" @click=${close}>I have kept them</button>
         </div>`,
   });
 }

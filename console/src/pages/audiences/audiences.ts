@@ -7,6 +7,7 @@ import { confirm } from '../../ui/dialog.ts';
 import { openForm } from '../../ui/form-dialog.ts';
 import { time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
+import { tableHead } from '../../ui/table.ts';
 import type { Wire } from '../../wire.ts';
 
 /** `#/audiences` */
@@ -72,13 +73,7 @@ export function audiencesPage({ segments }: Route): Page | null {
 function table(all: readonly Wire<Audience>[], remove: (name: string) => void): TemplateResult {
   return html`<div class="scroll">
     <table>
-      <thead>
-        <tr>
-          <th scope="col">Name</th>
-          <th scope="col">From</th>
-          <th scope="col"><span class="visually-hidden">Actions</span></th>
-        </tr>
-      </thead>
+      ${tableHead(['Name', 'From'], 'Actions')}
       <tbody>
         ${all.map(({ name = '', createdAt }, index) => {
           const isSetting = createdAt === undefined;

@@ -7,6 +7,7 @@ import { admin } from '../../rpc.ts';
 import { Action } from '../../ui/action.ts';
 import { auditTable, subjectsOf } from '../../ui/audit-events.ts';
 import { actionGroups, actionWords } from '../../ui/audit-words.ts';
+import { entered } from '../../ui/form.ts';
 import { PagedList } from '../../ui/paged-list.ts';
 import { rememberName } from '../../ui/names.ts';
 import { hasUnknownNames, readNames } from '../../ui/subject.ts';
@@ -65,12 +66,7 @@ const isFiltered = (filters: AuditFilters) => Object.values(filters).some((value
 /** Taken over by Enter or the button, and not by each key: each reading is an event. */
 function filterForm(filters: AuditFilters, search: Action): TemplateResult {
   const submit = (event: SubmitEvent) => {
-    event.preventDefault();
-    const fields = new FormData(event.target as HTMLFormElement);
-    const text = (name: string) => {
-      const value = fields.get(name);
-      return typeof value === 'string' ? value.trim() : '';
-    };
+    const { text } = entered(event);
     // A field that was not touched keeps the exact time of the address, or its range.
     const time = (name: 'since' | 'until') =>
       text(name) === localTime(filters[name]) ? filters[name] : timeOfInput(text(name));

@@ -5,8 +5,8 @@ import { admin, Refusal } from '../../rpc.ts';
 import { openForm } from '../../ui/form-dialog.ts';
 import { Load } from '../../ui/load.ts';
 import { wordsOf } from '../../ui/words.ts';
+import { rolesField } from '../../ui/roles.ts';
 import { update } from '../../update.ts';
-import { ROLES_PATTERN, ROLES_TITLE } from '../service-accounts/rights-texts.ts';
 import { type Issuer, issuers } from '../trusted-issuers/issuers.ts';
 import { type BoundIssuer, claimsHint, claimsOf, type ClaimLine, exampleOf, firstClaims } from './claims.ts';
 
@@ -66,17 +66,7 @@ export function askBinding(clientId: string, changed: () => Promise<void>): void
         Add a claim
       </button>
     </fieldset>
-    <label
-      >Roles at most
-      <input
-        name="roles"
-        pattern=${ROLES_PATTERN}
-        title=${ROLES_TITLE}
-        autocomplete="off"
-        spellcheck="false"
-      />
-      <span class="hint">Separated by commas. Empty: all that the account has.</span>
-    </label>
+    ${rolesField({ label: 'Roles at most', hint: 'Separated by commas. Empty: all that the account has.' })}
   `;
   openForm({
     title: 'Bind an identity',

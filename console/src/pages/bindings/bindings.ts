@@ -6,6 +6,7 @@ import { admin } from '../../rpc.ts';
 import { confirm } from '../../ui/dialog.ts';
 import { count, time } from '../../ui/format.ts';
 import { PagedList } from '../../ui/paged-list.ts';
+import { tableHead } from '../../ui/table.ts';
 import type { Wire } from '../../wire.ts';
 import { accounts } from '../../ui/accounts.ts';
 import { issuers } from '../trusted-issuers/issuers.ts';
@@ -96,15 +97,7 @@ export class Bindings {
     const other = 'clientId' in this.#owner ? 'Issuer' : 'Service account';
     return html`<div class="scroll">
       <table>
-        <thead>
-          <tr>
-            <th scope="col">${other}</th>
-            <th scope="col">Claims, which must all match</th>
-            <th scope="col">Roles at most</th>
-            <th scope="col">Created</th>
-            <th scope="col"><span class="visually-hidden">Actions</span></th>
-          </tr>
-        </thead>
+        ${tableHead([other, 'Claims, which must all match', 'Roles at most', 'Created'], 'Actions')}
         <tbody>
           ${bindings.map((binding) => this.#row(binding))}
         </tbody>

@@ -4,7 +4,7 @@ import { ref } from 'lit-html/directives/ref.js';
 import type { FactorList } from '../../../../src/generated/postern/v1/auth.ts';
 import { href } from '../../router.ts';
 import { auth } from '../../rpc.ts';
-import { accept } from '../../session.ts';
+import { accept, loggedIn } from '../../session.ts';
 import { Action } from '../../ui/action.ts';
 import { askOver } from '../../ui/dialog.ts';
 import { focus } from '../../ui/focus.ts';
@@ -44,7 +44,8 @@ async function ask(needsFactor: boolean): Promise<boolean> {
     const cancel = () => answer(false);
     return factors.view((list) => proofView(list, { needsFactor, action, cancel, prove }));
   });
-  declinedAt = isProven ? null : page;
+  // A question that was closed by the end of the session was declined by nobody.
+  declinedAt = isProven || loggedIn() === null ? null : page;
   return isProven;
 }
 

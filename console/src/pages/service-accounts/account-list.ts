@@ -7,11 +7,13 @@ import { wordsOf } from '../../ui/words.ts';
 import { openForm } from '../../ui/form-dialog.ts';
 import { time } from '../../ui/format.ts';
 import { PagedList } from '../../ui/paged-list.ts';
+import { rolesField, rolesView } from '../../ui/roles.ts';
 import { Load } from '../../ui/load.ts';
+import { tableHead } from '../../ui/table.ts';
 import { audienceFields, audienceNames } from '../audiences/audience-fields.ts';
 import { type Account, accounts } from '../../ui/accounts.ts';
 import { keepFreshCredentials } from './credentials.ts';
-import { audiencesText, RIGHT_TEXTS, ROLES_PATTERN, ROLES_TITLE } from './rights-texts.ts';
+import { audiencesText, RIGHT_TEXTS } from './rights-texts.ts';
 
 /** `#/service-accounts?find=…` */
 export function accountListPage({ query }: Route): Page {
@@ -58,23 +60,13 @@ export function accountListPage({ query }: Route): Page {
 function table(items: readonly Account[]): TemplateResult {
   return html`<div class="scroll">
     <table>
-      <thead>
-        <tr>
-          <th scope="col">Name</th>
-          <th scope="col">Roles</th>
-          <th scope="col">May ask for</th>
-          <th scope="col">Secret</th>
-          <th scope="col">Created</th>
-        </tr>
-      </thead>
+      ${tableHead(['Name', 'Roles', 'May ask for', 'Secret', 'Created'])}
       <tbody>
         ${items.map(
           ({ clientId = '', name, roles = [], allowedAudiences = [], ...account }) =>
             html`<tr>
               <td><a href=${href(['service-accounts', clientId])}>${name}</a></td>
-              <td>
-                ${roles.length === 0 ? html`<span class="absent">none</span>` : roles.map((role) => html`<span class="tag">${role}</span> `)}
-              </td>
+              <td>${rolesView(roles)}</td>
               <td>${audiencesText(allowedAudiences)}</td>
               <td>
                 ${time(account.secretCreatedAt)}
@@ -131,16 +123,7 @@ function openCreation(): void {
           >The name of the program, such as billing. It cannot be changed later.</span
         ></label
       >
-      <label
-        >Roles
-        <input
-          name="roles"
-          pattern=${ROLES_PATTERN}
-          title=${ROLES_TITLE}
-          autocomplete="off"
-          spellcheck="false"
-        /><span class="hint">Separated by commas. Its tokens carry them. May be empty.</span></label
-      >
+      ${rolesField({ label: 'Roles', hint: 'Separated by commas. Its tokens carry them. May be empty.' })}
       ${names.view(audiences)}
     `,
     work: async ({ text }) => {

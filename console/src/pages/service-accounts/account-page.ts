@@ -6,7 +6,8 @@ import { ApiKeys } from '../../ui/api-keys.ts';
 import { confirm } from '../../ui/dialog.ts';
 import { time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
-import { RecentEvents } from '../../ui/recent-events.ts';
+import { absentView, RecentEvents } from '../../ui/recent-events.ts';
+import { rolesView } from '../../ui/roles.ts';
 import { Bindings } from '../bindings/bindings.ts';
 import { type Account, accounts } from '../../ui/accounts.ts';
 import { changeAudiences, changeRoles } from './change-rights.ts';
@@ -74,16 +75,9 @@ export function accountPage(clientId: string): Page {
     },
     view: () => html`
       <p class="back"><a href=${href(['service-accounts'])}>All service accounts</a></p>
-      ${account.view((value) => (value === null ? absent(clientId) : sections(value)))}
+      ${account.view((value) => (value === null ? absentView('service account', clientId) : sections(value)))}
     `,
   };
-}
-
-function absent(clientId: string): TemplateResult {
-  return html`<p class="none">
-    There is no service account with the ID <code>${clientId}</code>. It may have been deleted:
-    <a href=${href(['audit'], { target: clientId })}>see what happened to it</a>.
-  </p>`;
 }
 
 function facts({ clientId, createdAt, secretCreatedAt, previousSecretUntil }: Account): TemplateResult {
@@ -113,9 +107,7 @@ function rights(account: Account, changed: (account: Account) => void): Template
     <div class="cards rights">
       <div class="card">
         <h3>Roles</h3>
-        <p>
-          ${roles.length === 0 ? html`<span class="absent">none</span>` : roles.map((role) => html`<span class="tag">${role}</span> `)}
-        </p>
+        <p>${rolesView(roles)}</p>
         <p class="detail">
           They are in its tokens. When one is taken away, all access tokens of the account end.
         </p>

@@ -4,11 +4,12 @@ import { admin } from '../../rpc.ts';
 import { update } from '../../update.ts';
 import { wordsOf } from '../../ui/words.ts';
 import { openForm } from '../../ui/form-dialog.ts';
+import { rolesField } from '../../ui/roles.ts';
 import { Load } from '../../ui/load.ts';
 import { audienceFields, audienceNames } from '../audiences/audience-fields.ts';
 import type { Account } from '../../ui/accounts.ts';
 import { type Rights, tokensLostText } from './rights-change.ts';
-import { type AudienceRight, RIGHT_TEXTS, ROLES_PATTERN, ROLES_TITLE } from './rights-texts.ts';
+import { type AudienceRight, RIGHT_TEXTS } from './rights-texts.ts';
 
 type Changed = (account: Account) => void;
 
@@ -17,25 +18,15 @@ export function changeRoles(account: Account, changed: Changed): void {
   const { clientId = '', roles = [] } = account;
   let text = roles.join(', ');
   const after = (): Rights => ({ ...account, roles: wordsOf(text) });
-  const typed = (event: InputEvent) => {
-    text = (event.target as HTMLInputElement).value;
+  const typed = (value: string) => {
+    text = value;
     update();
   };
   openForm({
     title: `Roles of ${account.name ?? ''}`,
     ...buttonOf(account, after),
     fields: () => html`
-      <label
-        >Roles, separated by commas
-        <input
-          name="roles"
-          pattern=${ROLES_PATTERN}
-          title=${ROLES_TITLE}
-          autocomplete="off"
-          spellcheck="false"
-          .value=${text}
-          @input=${typed}
-      /></label>
+      ${rolesField({ label: 'Roles, separated by commas', value: text, typed })}
       ${consequence(account, after())}
     `,
     work: async () => {

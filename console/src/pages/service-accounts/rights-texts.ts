@@ -21,11 +21,6 @@ export const RIGHT_TEXTS = {
 
 export type AudienceRight = keyof typeof RIGHT_TEXTS;
 
-const ROLE = '[a-z][a-z0-9._:\\-]*';
-/** Roles as the fields of forms take them, separated by commas or spaces. */
-export const ROLES_PATTERN = `[\\s,]*(${ROLE}([\\s,]+${ROLE})*[\\s,]*)?`;
-export const ROLES_TITLE = 'lower-case letters, digits and ._:- after a letter, separated by commas';
-
 /** A list of audiences for people. */
 export function audiencesText(names: readonly string[]): string {
   return names.includes(EVERY_AUDIENCE) ? 'every audience' : names.join(', ') || 'none';

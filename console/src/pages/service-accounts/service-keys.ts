@@ -6,6 +6,7 @@ import { confirm } from '../../ui/dialog.ts';
 import { openForm } from '../../ui/form-dialog.ts';
 import { count, time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
+import { tableHead } from '../../ui/table.ts';
 import { update } from '../../update.ts';
 import type { Wire } from '../../wire.ts';
 
@@ -50,14 +51,7 @@ export class ServiceKeys {
   #table(keys: readonly Wire<ServiceKey>[]): TemplateResult {
     return html`<div class="scroll">
       <table>
-        <thead>
-          <tr>
-            <th scope="col">Key ID (thumbprint)</th>
-            <th scope="col">Algorithm</th>
-            <th scope="col">Added</th>
-            <th scope="col"><span class="visually-hidden">Actions</span></th>
-          </tr>
-        </thead>
+        ${tableHead(['Key ID (thumbprint)', 'Algorithm', 'Added'], 'Actions')}
         <tbody>
           ${keys.map(
             ({ kid = '', algorithm, createdAt }) =>

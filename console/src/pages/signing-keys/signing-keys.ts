@@ -3,6 +3,7 @@ import { html, nothing, type TemplateResult } from 'lit-html';
 import { serverNow } from '../../clock.ts';
 import { href, type Page, type Route } from '../../router.ts';
 import { fullTime, time } from '../../ui/format.ts';
+import { tableHead } from '../../ui/table.ts';
 import { askRevoke, askRotate, askRotateAtOnce, duration, type KeysNow } from './change-keys.ts';
 import { type KeyLife, type PhaseKind } from './key-life.ts';
 import { type Keys, KeysFeed } from './keys-feed.ts';
@@ -112,17 +113,7 @@ function keyTable(now: KeysNow): TemplateResult {
       <caption class="visually-hidden">
         Signing keys, newest first
       </caption>
-      <thead>
-        <tr>
-          <th scope="col">Key</th>
-          <th scope="col">State</th>
-          <th scope="col">Published</th>
-          <th scope="col">Signs from</th>
-          <th scope="col">Retired</th>
-          <th scope="col">Gone</th>
-          <th scope="col"><span class="visually-hidden">Actions</span></th>
-        </tr>
-      </thead>
+      ${tableHead(['Key', 'State', 'Published', 'Signs from', 'Retired', 'Gone'], 'Actions')}
       <tbody>
         ${now.lives.map((life) => keyRow(now, life))}
       </tbody>

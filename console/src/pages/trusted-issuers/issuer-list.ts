@@ -1,8 +1,9 @@
 import { html, type TemplateResult } from 'lit-html';
 
 import { href, type Page } from '../../router.ts';
-import { time } from '../../ui/format.ts';
+import { stateView, time } from '../../ui/format.ts';
 import { PagedList } from '../../ui/paged-list.ts';
+import { tableHead } from '../../ui/table.ts';
 import { askIssuer } from './issuer-form.ts';
 import { type Issuer, issuers } from './issuers.ts';
 import { KIND_NAMES } from './presets.ts';
@@ -31,22 +32,14 @@ export function issuerListPage(): Page {
 function table(items: readonly Issuer[]): TemplateResult {
   return html`<div class="scroll">
     <table>
-      <thead>
-        <tr>
-          <th scope="col">Issuer</th>
-          <th scope="col">Kind</th>
-          <th scope="col">State</th>
-          <th scope="col">Audience</th>
-          <th scope="col">Created</th>
-        </tr>
-      </thead>
+      ${tableHead(['Issuer', 'Kind', 'State', 'Audience', 'Created'])}
       <tbody>
         ${items.map(
           ({ id = '', issuer, kind = '', audience, createdAt, disabled }) =>
             html`<tr>
               <td><a href=${href(['trusted-issuers', id])}>${issuer}</a></td>
               <td>${KIND_NAMES[kind] ?? kind}</td>
-              <td>${stateTag(disabled)}</td>
+              <td>${stateView(disabled)}</td>
               <td>${audience}</td>
               <td>${time(createdAt)}</td>
             </tr>`,
@@ -54,10 +47,4 @@ function table(items: readonly Issuer[]): TemplateResult {
       </tbody>
     </table>
   </div>`;
-}
-
-export function stateTag(isDisabled = false): TemplateResult {
-  return isDisabled
-    ? html`<span class="tag danger">disabled</span>`
-    : html`<span class="tag good">enabled</span>`;
 }

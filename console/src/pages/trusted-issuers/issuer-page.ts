@@ -5,11 +5,10 @@ import { admin } from '../../rpc.ts';
 import { Action } from '../../ui/action.ts';
 import { confirm } from '../../ui/dialog.ts';
 import { openForm } from '../../ui/form-dialog.ts';
-import { count, time } from '../../ui/format.ts';
+import { count, stateView, time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
-import { RecentEvents } from '../../ui/recent-events.ts';
+import { absentView, RecentEvents } from '../../ui/recent-events.ts';
 import { Bindings } from '../bindings/bindings.ts';
-import { stateTag } from './issuer-list.ts';
 import { type Issuer, issuers } from './issuers.ts';
 import { keyIdsOf, keySourceOf, keysOf } from './key-source.ts';
 import { keySourceFields } from './key-source-fields.ts';
@@ -91,16 +90,9 @@ export function issuerPage(id: string): Page {
     },
     view: () => html`
       <p class="back"><a href=${href(['trusted-issuers'])}>All trusted issuers</a></p>
-      ${issuer.view((value) => (value === null ? absent(id) : sections(value)))}
+      ${issuer.view((value) => (value === null ? absentView('trusted issuer', id) : sections(value)))}
     `,
   };
-}
-
-function absent(id: string): TemplateResult {
-  return html`<p class="none">
-    There is no trusted issuer with the ID <code>${id}</code>. It may have been deleted:
-    <a href=${href(['audit'], { target: id })}>see what happened to it</a>.
-  </p>`;
 }
 
 function facts({
@@ -115,7 +107,7 @@ function facts({
 }: Issuer): TemplateResult {
   return html`<dl class="facts">
     <dt>State</dt>
-    <dd>${stateTag(disabled)}</dd>
+    <dd>${stateView(disabled)}</dd>
     <dt>Kind</dt>
     <dd>${KIND_NAMES[kind] ?? kind}</dd>
     <dt>Keys</dt>

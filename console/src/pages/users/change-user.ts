@@ -6,9 +6,9 @@ import { admin, Refusal } from '../../rpc.ts';
 import { confirm } from '../../ui/dialog.ts';
 import { openForm } from '../../ui/form-dialog.ts';
 import { wordsOf } from '../../ui/words.ts';
+import { rolesField } from '../../ui/roles.ts';
 import { update } from '../../update.ts';
 import type { Wire } from '../../wire.ts';
-import { ROLES_PATTERN, ROLES_TITLE } from '../service-accounts/rights-texts.ts';
 import { roleChange } from './role-change.ts';
 
 /** What the changes of a user need from its page. */
@@ -81,8 +81,8 @@ export function askForRoles(page: UserOnPage): void {
   const { email = '', roles = [] } = page.user;
   let typed = roles.join(', ');
   const effect = () => roleChange(roles, wordsOf(typed), page);
-  const typing = (event: InputEvent) => {
-    typed = (event.target as HTMLInputElement).value;
+  const typing = (text: string) => {
+    typed = text;
     update();
   };
   openForm({
@@ -97,18 +97,7 @@ export function askForRoles(page: UserOnPage): void {
       const line = (verb: string, names: readonly string[]) =>
         names.length === 0 ? nothing : html`<p>${verb}: <strong>${names.join(', ')}</strong></p>`;
       return html`
-        <label
-          >Roles, separated by commas
-          <input
-            name="roles"
-            pattern=${ROLES_PATTERN}
-            title=${ROLES_TITLE}
-            autocomplete="off"
-            autocapitalize="none"
-            spellcheck="false"
-            .value=${typed}
-            @input=${typing}
-        /></label>
+        ${rolesField({ label: 'Roles, separated by commas', value: typed, typed: typing })}
         <div aria-live="polite">
           ${line('Gains', gained)} ${line('Loses', lost)}
           ${warnings.map((warning) => html`<p>${warning}</p>`)}

@@ -4,7 +4,7 @@ import { href, navigate } from '../../router.ts';
 import { admin } from '../../rpc.ts';
 import { openForm } from '../../ui/form-dialog.ts';
 import { wordsOf } from '../../ui/words.ts';
-import { ROLES_PATTERN, ROLES_TITLE } from '../service-accounts/rights-texts.ts';
+import { rolesField } from '../../ui/roles.ts';
 import { showResetToken } from './reset-password.ts';
 
 /** Asks for a new user, and creates the user. Without a password, a reset token is shown once. */
@@ -20,17 +20,7 @@ export function askToCreateUser(created: () => unknown): void {
         >E-mail
         <input name="email" type="email" required maxlength="254" autocomplete="off" spellcheck="false"
       /></label>
-      <label
-        >Roles
-        <input
-          name="roles"
-          pattern=${ROLES_PATTERN}
-          title=${ROLES_TITLE}
-          autocomplete="off"
-          autocapitalize="none"
-          spellcheck="false"
-        /><span class="hint">Separated by commas. May be empty.</span></label
-      >
+      ${rolesField({ label: 'Roles', hint: 'Separated by commas. May be empty.' })}
       <label
         >First password <input name="password" type="password" autocomplete="new-password" /><span
           class="hint"

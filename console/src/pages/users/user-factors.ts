@@ -6,6 +6,7 @@ import { admin } from '../../rpc.ts';
 import { confirm } from '../../ui/dialog.ts';
 import { time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
+import { tableHead } from '../../ui/table.ts';
 import type { Wire } from '../../wire.ts';
 
 /** The section about the second factors of a user. */
@@ -74,14 +75,7 @@ export class UserFactors {
 function table(factors: NonNullable<Wire<FactorList>['factors']>): TemplateResult {
   return html`<div class="scroll">
     <table>
-      <thead>
-        <tr>
-          <th scope="col">Name</th>
-          <th scope="col">Kind</th>
-          <th scope="col">Added</th>
-          <th scope="col">Last used</th>
-        </tr>
-      </thead>
+      ${tableHead(['Name', 'Kind', 'Added', 'Last used'])}
       <tbody>
         ${factors.map(
           ({ name, kind, synced = false, createdAt, lastUsedAt }) =>

@@ -5,9 +5,11 @@ import { href, navigate, type Page, type Route } from '../../router.ts';
 import { admin } from '../../rpc.ts';
 import { Action } from '../../ui/action.ts';
 import { entered } from '../../ui/form.ts';
-import { time } from '../../ui/format.ts';
+import { stateView, time } from '../../ui/format.ts';
 import { PagedList } from '../../ui/paged-list.ts';
 import { rememberName } from '../../ui/names.ts';
+import { rolesView } from '../../ui/roles.ts';
+import { tableHead } from '../../ui/table.ts';
 import type { Wire } from '../../wire.ts';
 import { askToCreateUser } from './create-user.ts';
 import { filtersOf, isFiltered, requestOf, typedId, type UserFilters } from './user-filters.ts';
@@ -101,15 +103,7 @@ async function search(text: (name: string) => string): Promise<void> {
 function table(users: readonly Wire<User>[]): TemplateResult {
   return html`<div class="scroll">
     <table class="users">
-      <thead>
-        <tr>
-          <th scope="col">E-mail</th>
-          <th scope="col">Roles</th>
-          <th scope="col">State</th>
-          <th scope="col">Created</th>
-          <th scope="col">External ID</th>
-        </tr>
-      </thead>
+      ${tableHead(['E-mail', 'Roles', 'State', 'Created', 'External ID'])}
       <tbody>
         ${users.map(
           ({ id = '', email, roles = [], disabled, createdAt, externalId = '' }) =>
@@ -124,15 +118,4 @@ function table(users: readonly Wire<User>[]): TemplateResult {
       </tbody>
     </table>
   </div>`;
-}
-
-export function rolesView(roles: readonly string[]): TemplateResult | TemplateResult[] {
-  if (roles.length === 0) return html`<span class="absent">none</span>`;
-  return roles.map((role) => html`<span class="tag ${role === 'admin' ? 'accent' : ''}">${role}</span> `);
-}
-
-export function stateView(disabled = false): TemplateResult {
-  return disabled
-    ? html`<span class="tag danger">disabled</span>`
-    : html`<span class="tag good">enabled</span>`;
 }

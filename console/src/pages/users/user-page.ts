@@ -5,11 +5,13 @@ import { href, type Page } from '../../router.ts';
 import { admin, Refusal } from '../../rpc.ts';
 import { loggedIn } from '../../session.ts';
 import { ApiKeys } from '../../ui/api-keys.ts';
-import { time } from '../../ui/format.ts';
+import { stateView, time } from '../../ui/format.ts';
 import { Load } from '../../ui/load.ts';
-import { RecentEvents } from '../../ui/recent-events.ts';
-import { isId } from '../../ui/short-id.ts';
 import { rememberName } from '../../ui/names.ts';
+import { absentView, RecentEvents } from '../../ui/recent-events.ts';
+import { rolesView } from '../../ui/roles.ts';
+import { Sessions } from '../../ui/sessions.ts';
+import { isId } from '../../ui/short-id.ts';
 import type { Wire } from '../../wire.ts';
 import {
   askForEmail,
@@ -21,8 +23,9 @@ import {
 } from './change-user.ts';
 import { askToResetPassword } from './reset-password.ts';
 import { UserFactors } from './user-factors.ts';
-import { rolesView, stateView } from './user-list.ts';
-import { UserSessions } from './user-sessions.ts';
+
+const REFUSED_LOGIN =
+  'A refused login says why; the user was told only that the e-mail or the password is wrong.';
 
 /** A user, and whether nobody else who is enabled has the role `admin`; null where there is no such user. */
 type Shown = Pick<UserOnPage, 'user' | 'isOnlyAdmin'> | null;
@@ -47,7 +50,7 @@ export function userPage(userId: string): Page {
       void reload();
     };
     const page = { user, isSelf, isOnlyAdmin, changed, reload };
-    const { sessions, factors, keys, audit } = sectionsOf();
+    const { sessions, factors, keys, events } = sectionsOf();
     const reset = () => reloadSections(sectionsOf());
     return html`
       ${facts(page)}
@@ -58,7 +61,7 @@ export function userPage(userId: string): Page {
         ${stateButtons(page)}
       </div>
       ${sessions.view(email)} ${factors.view({ email, isSelf, reset })} ${keys.view(user.disabled)}
-      ${audit.view('this user')}
+      ${events.view('this user', REFUSED_LOGIN)}
     `;
   };
   return {
@@ -67,33 +70,33 @@ export function userPage(userId: string): Page {
     },
     view: () => html`
       <p class="back"><a href=${href(['users'])}>All users</a></p>
-      ${shown.view((value) => (value === null ? absent(userId) : view(value)))}
+      ${shown.view((value) => (value === null ? absentView('user', userId) : view(value)))}
     `,
   };
 }
 
 interface Sections {
-  readonly sessions: UserSessions;
+  readonly sessions: Sessions;
   readonly factors: UserFactors;
   readonly keys: ApiKeys;
-  readonly audit: RecentEvents;
+  readonly events: RecentEvents;
 }
 
 function openSections(userId: string, roles: () => readonly string[]): Sections {
   return {
-    sessions: new UserSessions(userId),
+    sessions: new Sessions(userId),
     factors: new UserFactors(userId),
     keys: new ApiKeys({ userId }, roles),
-    audit: new RecentEvents(userId, { acts: true }),
+    events: new RecentEvents(userId, { acts: true }),
   };
 }
 
 /** A change of the user may end sessions and keys, and is an event. */
-function reloadSections({ sessions, factors, keys, audit }: Sections): void {
+function reloadSections({ sessions, factors, keys, events }: Sections): void {
   sessions.reload();
   void factors.reload();
   void keys.reload();
-  void audit.reload();
+  void events.reload();
 }
 
 async function read(userId: string): Promise<Shown> {
@@ -113,13 +116,6 @@ async function isOnlyAdmin({ roles = [], disabled = false }: Wire<User>): Promis
   if (disabled || !roles.includes('admin')) return false;
   const { users = [] } = await admin('listUsers', { role: 'admin', disabled: false, pageSize: 2 });
   return users.length < 2;
-}
-
-function absent(userId: string): TemplateResult {
-  return html`<p class="none">
-    There is no user with the ID <code>${userId}</code>. It may have been deleted:
-    <a href=${href(['audit'], { target: userId })}>see what happened to it</a>.
-  </p>`;
 }
 
 function facts(page: UserOnPage): TemplateResult {

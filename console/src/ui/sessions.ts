@@ -1,17 +1,18 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 
-import type { Session } from '../../../../src/generated/postern/v1/admin.ts';
-import { admin } from '../../rpc.ts';
-import { loggedIn } from '../../session.ts';
-import { deviceOf } from '../../ui/device.ts';
-import { confirm } from '../../ui/dialog.ts';
-import { time } from '../../ui/format.ts';
-import { PagedList } from '../../ui/paged-list.ts';
-import { update } from '../../update.ts';
-import type { Wire } from '../../wire.ts';
+import type { Session } from '../../../src/generated/postern/v1/admin.ts';
+import { admin } from '../rpc.ts';
+import { loggedIn } from '../session.ts';
+import { deviceOf } from './device.ts';
+import { confirm } from './dialog.ts';
+import { time } from './format.ts';
+import { PagedList } from './paged-list.ts';
+import { tableHead } from './table.ts';
+import { update } from '../update.ts';
+import type { Wire } from '../wire.ts';
 
-/** The section about the sessions of a user. */
-export class UserSessions {
+/** The sessions of a user, as a section or as a list. Only administrators can list sessions, their own as well. */
+export class Sessions {
   readonly #userId: string;
   #includesEnded = false;
   #list: PagedList<Wire<Session>>;
@@ -27,6 +28,7 @@ export class UserSessions {
     update();
   }
 
+  /** The section, which can end all of them. @param email of the user */
   view(email: string): TemplateResult {
     const toggle = (event: Event) => {
       this.#includesEnded = (event.target as HTMLInputElement).checked;
@@ -45,13 +47,17 @@ export class UserSessions {
           </button>
         </div>
       </div>
-      ${this.#list.view(
-        (sessions) => this.#table(sessions),
-        this.#includesEnded
-          ? 'No sessions, and none that has ended lately. Each login opens one.'
-          : 'No sessions: the user is logged in nowhere. Each login opens one.',
-      )}
+      ${this.list()}
     </section>`;
+  }
+
+  list(): TemplateResult {
+    return this.#list.view(
+      (sessions) => this.#table(sessions),
+      this.#includesEnded
+        ? 'No sessions, and none that has ended lately. Each login opens one.'
+        : 'No sessions: the user is logged in nowhere. Each login opens one.',
+    );
   }
 
   #read(): PagedList<Wire<Session>> {
@@ -65,17 +71,7 @@ export class UserSessions {
   #table(sessions: readonly Wire<Session>[]): TemplateResult {
     return html`<div class="scroll">
       <table class="sessions">
-        <thead>
-          <tr>
-            <th scope="col">Device</th>
-            <th scope="col">Address</th>
-            <th scope="col">Audience</th>
-            <th scope="col">Logged in</th>
-            <th scope="col">Last renewed</th>
-            <th scope="col">Ends at the latest</th>
-            <th scope="col"><span class="visually-hidden">Actions</span></th>
-          </tr>
-        </thead>
+        ${tableHead(['Device', 'Address', 'Audience', 'Logged in', 'Last renewed', 'Ends at the latest'], 'Actions')}
         <tbody>
           ${sessions.map((session) => this.#row(session))}
         </tbody>
