@@ -2,6 +2,11 @@ import { observeDate } from './clock.ts';
 
 /** How long an answer may take, ms. The service itself answers within 10 s. */
 const TIME_LIMIT_MS = 15_000;
+/**
+ * The same for a renewal, ms. With the pause until the next try it is within the ten seconds of POSTERN_REFRESH_GRACE, in which
+ * the cookie of an answer that was lost may be used again.
+ */
+const RENEWAL_LIMIT_MS = 4_000;
 
 /** Why a call failed: a refusal of Postern, or no answer at all. */
 export class Refusal extends Error {
@@ -33,6 +38,7 @@ export class Refusal extends Error {
 export async function post(path: string, body: object, bearer: string | null): Promise<object> {
   const headers: Record<string, string> = { 'content-type': 'application/json' };
   if (bearer !== null) headers['authorization'] = `Bearer ${bearer}`;
+  const limitMs = path === 'console/session/refresh' ? RENEWAL_LIMIT_MS : TIME_LIMIT_MS;
   let response: Response;
   let text: string;
   try {
@@ -44,14 +50,14 @@ export async function post(path: string, body: object, bearer: string | null): P
       // A page that is closed meanwhile must still store the new cookie: the old one, used again later, would look stolen.
       keepalive: path.startsWith('console/'),
       redirect: 'error',
-      signal: AbortSignal.timeout(TIME_LIMIT_MS),
+      signal: AbortSignal.timeout(limitMs),
     });
     text = await response.text();
   } catch (error) {
     const isLate = error instanceof DOMException && error.name === 'TimeoutError';
     throw new Refusal(
       isLate
-        ? `Postern has not answered within ${TIME_LIMIT_MS / 1000} seconds.`
+        ? `Postern has not answered within ${limitMs / 1000} seconds.`
         : 'Postern cannot be reached. Check that it runs, and your connection.',
     );
   }

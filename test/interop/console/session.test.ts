@@ -128,7 +128,8 @@ describeWith('chromium', 'the session of the console', () => {
         await page.button('Change the e-mail').click();
         await tab.getByRole('dialog').getByRole('button', { name: 'Change the e-mail' }).click();
         await renamed.arrived;
-        await page.button('Cancel').click();
+        await page.open('#/users');
+        await page.open(`#/users/${console.admin.id}`);
         await page.button('Change the roles').click();
         await renamed.release();
         await page.loaded();
@@ -180,6 +181,25 @@ describeWith('chromium', 'the session of the console', () => {
         await page.says('Postern cannot be reached.');
         expect(await logInButton(tab).count()).toBe(0);
         await tab.unroute('**/console/session/refresh');
+        await page.checkSession();
+        await logOutButton(tab).waitFor({ timeout: NOTICED_MS });
+      });
+    });
+
+    test('C59 a renewal whose answer does not come is tried again while the old cookie may still be used', async () => {
+      await console.onPage({ refusals: REFUSALS }, async (page) => {
+        const { page: tab } = page;
+        await tab.route('**/console/session/refresh', (route) => {
+          console.proxy.delayMs = 6_000;
+          return route.continue();
+        });
+        try {
+          await tab.reload();
+          await page.says('Postern has not answered within 4 seconds.');
+        } finally {
+          await tab.unroute('**/console/session/refresh');
+          console.proxy.delayMs = 0;
+        }
         await page.checkSession();
         await logOutButton(tab).waitFor({ timeout: NOTICED_MS });
       });
