@@ -82,12 +82,28 @@ describeWith('chromium', 'the figures and pictures of the console', () => {
       await console.onPage({ colorScheme, viewport }, async (consolePage) => {
         await consolePage.open(paths.all[page] ?? '');
         if (page === 'Overview') await fillCharts();
+        if (page === 'Signing keys') {
+          await fillTimeline();
+          await consolePage.page.reload();
+          await consolePage.loaded();
+        }
         const path = `${images}${file}.png`;
         await consolePage.page.mouse.move(0, 0);
         await consolePage.page.screenshot({ path });
         expect(readFileSync(path).length).toBeLessThan(MAX_IMAGE_BYTES);
       });
     }, 120_000);
+
+  /** Makes one key retired, one active and one pending, a few minutes apart. */
+  async function fillTimeline(): Promise<void> {
+    await console.call('AdminService/RotateSigningKey', { now: true });
+    await console.database.query(
+      `UPDATE signing_keys SET created_at = created_at - i, activate_at = activate_at - i, activated_at = activated_at - i,
+         retired_at = retired_at - interval '7 minutes', remove_at = remove_at - interval '7 minutes'
+       FROM (VALUES ('active', interval '7 minutes'), ('retired', interval '50 minutes')) shift (of_state, i) WHERE of_state = state`,
+    );
+    await console.call('AdminService/RotateSigningKey', {});
+  }
 
   /** Logs in and revokes for half a minute, so that the charts of Overview show something. */
   async function fillCharts(): Promise<void> {
