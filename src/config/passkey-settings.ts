@@ -1,5 +1,5 @@
 import { isIpHost, NO_IP_ADDRESS, originFault } from './passkey-origins.ts';
-import { InvalidSetting, origins, type SettingParser } from './setting-parsers.ts';
+import { InvalidSetting, isDomain, origins, type SettingParser } from './setting-parsers.ts';
 import { optional } from './setting-row.ts';
 
 const passkeyOrigins: SettingParser<readonly string[]> = (text) =>
@@ -11,8 +11,7 @@ const passkeyOrigins: SettingParser<readonly string[]> = (text) =>
 
 const passkeyRpId: SettingParser<string> = (text) => {
   if (isIpHost(text)) throw new InvalidSetting(`must be a domain: ${NO_IP_ADDRESS}`);
-  if (text.length > 253 || !/^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/.test(text))
-    throw new InvalidSetting('must be a domain in lower case, such as example.com');
+  if (!isDomain(text)) throw new InvalidSetting('must be a domain in lower case, such as example.com');
   return text;
 };
 

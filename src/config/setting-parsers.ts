@@ -128,11 +128,16 @@ export const origins: SettingParser<readonly string[]> = (text) =>
     return origin;
   });
 
+/** Whether a text can be the host of an origin as browsers write it: ASCII in lower case, with underscores, which some networks have. */
+export function isDomain(text: string): boolean {
+  return text.length <= 253 && /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/.test(text);
+}
+
 /** Names as browsers send them in `host`, where every name is in lower case and in its ASCII form. */
 export const hostNames: SettingParser<readonly string[]> = (text) =>
   text.split(',').map((part) => {
     const name = part.trim().toLowerCase();
-    if (name.length > 253 || !/^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/.test(name))
+    if (!isDomain(name))
       throw new InvalidSetting(
         'must be host names separated by commas, such as auth.internal,postern: without a scheme, a port and a wildcard, ' +
           'and international names in their xn-- form',
