@@ -4,7 +4,7 @@ import type { Factor, FactorConfirmed, FactorList } from '../../../../src/genera
 import { auth } from '../../rpc.ts';
 import { accept } from '../../session.ts';
 import { confirm } from '../../ui/dialog.ts';
-import { time } from '../../ui/format.ts';
+import { FACTOR_HEADS, factorCells } from '../../ui/factor-cells.ts';
 import { Load } from '../../ui/load.ts';
 import { tableHead } from '../../ui/table.ts';
 import type { Wire } from '../../wire.ts';
@@ -65,7 +65,7 @@ export class Factors {
       </p>`;
     return html`<div class="scroll">
         <table>
-          ${tableHead(['Name', 'Kind', 'Added', 'Last used'], 'Actions')}
+          ${tableHead(FACTOR_HEADS, 'Actions')}
           <tbody>
             ${factors.map((factor) => this.#row(factor, factors.length === 1))}
           </tbody>
@@ -80,15 +80,9 @@ export class Factors {
   }
 
   #row(factor: Wire<Factor>, isLast: boolean): TemplateResult {
-    const { name = '', kind, synced = false, createdAt, lastUsedAt } = factor;
+    const { name = '' } = factor;
     return html`<tr>
-      <td>${name}</td>
-      <td>
-        ${kind === 'PASSKEY' ? 'Passkey' : 'Authenticator app'}
-        ${synced ? html`<span class="tag" title="Copied between your devices">synced</span>` : nothing}
-      </td>
-      <td>${time(createdAt)}</td>
-      <td>${lastUsedAt === undefined ? html`<span class="absent">never</span>` : time(lastUsedAt)}</td>
+      ${factorCells(factor, 'Copied between your devices')}
       <td class="do">
         <button
           type="button"

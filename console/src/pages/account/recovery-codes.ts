@@ -1,21 +1,12 @@
 import { html } from 'lit-html';
 
+import { copying } from '../../ui/copy.ts';
 import { openDialog } from '../../ui/dialog.ts';
-import { update } from '../../update.ts';
 
 /** Shows recovery codes, which the service does not show again. Escape does not close it. */
 export function showRecoveryCodes(codes: readonly string[]): void {
   const text = codes.join('\n') + '\n';
-  let copied = '';
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      copied = 'Copied.';
-    } catch {
-      copied = 'The browser does not allow copying here: select the codes.';
-    }
-    update();
-  };
+  const { button, outcome } = copying(text, 'codes');
   openDialog({
     title: 'Your recovery codes',
     staysOpen: () => true,
@@ -29,9 +20,9 @@ export function showRecoveryCodes(codes: readonly string[]): void {
             ${codes.map((code) => html`<li><code>${code}</code></li>`)}
           </ol></output
         >
-        <p role="status">${copied}</p>
+        ${outcome()}
         <div class="buttons">
-          <button type="button" @click=${() => void copy()}>Copy</button>
+          ${button()}
           <a
             class="button"
             download="postern-recovery-codes.txt"

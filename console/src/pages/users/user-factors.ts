@@ -4,7 +4,7 @@ import type { FactorList } from '../../../../src/generated/postern/v1/auth.ts';
 import { href } from '../../router.ts';
 import { admin } from '../../rpc.ts';
 import { confirm } from '../../ui/dialog.ts';
-import { time } from '../../ui/format.ts';
+import { FACTOR_HEADS, factorCells } from '../../ui/factor-cells.ts';
 import { Load } from '../../ui/load.ts';
 import { tableHead } from '../../ui/table.ts';
 import type { Wire } from '../../wire.ts';
@@ -75,20 +75,12 @@ export class UserFactors {
 function table(factors: NonNullable<Wire<FactorList>['factors']>): TemplateResult {
   return html`<div class="scroll">
     <table>
-      ${tableHead(['Name', 'Kind', 'Added', 'Last used'])}
+      ${tableHead(FACTOR_HEADS)}
       <tbody>
         ${factors.map(
-          ({ name, kind, synced = false, createdAt, lastUsedAt }) =>
+          (factor) =>
             html`<tr>
-              <td>${name}</td>
-              <td>
-                ${kind === 'PASSKEY' ? 'Passkey' : 'Authenticator app'}
-                ${synced ? html`<span class="tag" title="Copied between the devices of the user">synced</span>` : nothing}
-              </td>
-              <td>${time(createdAt)}</td>
-              <td>
-                ${lastUsedAt === undefined ? html`<span class="absent">never</span>` : time(lastUsedAt)}
-              </td>
+              ${factorCells(factor, 'Copied between the devices of the user')}
             </tr>`,
         )}
       </tbody>
