@@ -263,6 +263,8 @@ export class ConsolePage {
 
   /** What is wrong with the page for people with a screen reader or bad eyes, by axe-core: WCAG 2.2 A and AA. */
   async accessibilityFaults(rules: readonly string[] = RULES): Promise<readonly string[]> {
+    // The first page is drawn only after the answer about its session.
+    await this.page.locator('h1').first().waitFor();
     // Evaluated by the debugger, which the content security policy does not concern.
     await this.page.evaluate(axeSource);
     const found = await this.page.evaluate<{ readonly violations: readonly AxeViolation[] }>(
