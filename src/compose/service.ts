@@ -278,6 +278,10 @@ export async function startService(
       counts.calls.record(call);
       callLogger.logCall(call);
     };
+    const verificationFaults = () => [
+      ...(stopping ? ['the service is stopping'] : []),
+      ...trustFaults(trust, verification.maxStalenessMs),
+    ];
     const oauth = composeOAuth({ settings, database, rootKey, tokens, guard });
     const listeners: Listeners = new Listeners({
       settings,
@@ -291,11 +295,8 @@ export async function startService(
       content: {
         metrics: () => metrics.text(),
         publication: publicationOf(settings.issuer, settings, tokens.jwks),
-        unreadyReasons: () => [
-          ...(stopping ? ['the service is stopping'] : []),
-          ...databaseFaults(databaseMonitor),
-          ...trustFaults(trust, verification.maxStalenessMs),
-        ],
+        unreadyReasons: () => [...databaseFaults(databaseMonitor), ...verificationFaults()],
+        verificationFaults,
       },
     });
     const metrics = serviceMetrics({

@@ -214,15 +214,18 @@ export async function startSidecar(
     isConnected: () => source.connected,
     certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,
   });
+  // A sidecar does nothing else.
+  const verificationFaults = () => [
+    ...(stopping ? ['the sidecar is stopping'] : []),
+    ...(trust.loaded ? [] : ['nothing has been received from the upstream yet']),
+    ...(trust.loaded && !ready() ? ['the known revocations are too old'] : []),
+  ];
   const http = new HttpServer(
     {
       metrics: metrics.text,
       publication: null,
-      unreadyReasons: () => [
-        ...(stopping ? ['the sidecar is stopping'] : []),
-        ...(trust.loaded ? [] : ['nothing has been received from the upstream yet']),
-        ...(trust.loaded && !ready() ? ['the known revocations are too old'] : []),
-      ],
+      unreadyReasons: verificationFaults,
+      verificationFaults,
     },
     tls.forListener(settings.httpListen),
     {

@@ -10,6 +10,8 @@ export interface HttpContent {
   readonly publication: Publication | null;
   /** The reasons why this process should not receive calls; empty when it is ready. */
   unreadyReasons(): readonly string[];
+  /** The reasons why this process should not be asked to verify tokens, which needs no database; empty when it can. */
+  verificationFaults(): readonly string[];
   /** The metrics in the text format of Prometheus; null on a listener that does not serve them. */
   readonly metrics: (() => string) | null;
 }
@@ -52,7 +54,8 @@ export function publishedDocuments(content: HttpContent): ReadonlyMap<string, Do
         ] satisfies [string, Document][])
       : []),
     ['/livez', () => text(200, 'ok\n')],
-    ['/readyz', () => readiness(content)],
+    ['/readyz', () => readiness(content.unreadyReasons())],
+    ['/readyz/verification', () => readiness(content.verificationFaults())],
     ...(metrics ? [['/metrics', () => exposition(metrics())] satisfies [string, Document]] : []),
   ]);
 }
@@ -112,8 +115,7 @@ export function matchesEtag(ifNoneMatch: string | undefined, etag: string): bool
   return tags.some((tag) => accepted.has(tag.startsWith('W/') ? tag.slice(2) : tag));
 }
 
-function readiness(content: HttpContent): Answer {
-  const reasons = content.unreadyReasons();
+function readiness(reasons: readonly string[]): Answer {
   return reasons.length === 0
     ? text(200, 'ready\n')
     : text(503, reasons.map((reason) => `${reason}\n`).join(''));

@@ -51,7 +51,13 @@ test('S13 the sidecar starts while the service is down, becomes ready when it is
     const { code, reason } = await invoke(client, verify, { access_token });
     return code === grpc.status.OK ? 'good' : reason;
   };
-  const readiness = async () => (await fetch(`http://${http}/readyz`)).status;
+  const probe = async (path: string) => (await fetch(`http://${http}${path}`)).status;
+  // R01: a sidecar only verifies, so both say the same.
+  const readiness = async () => {
+    const status = await probe('/readyz/verification');
+    expect(await probe('/readyz')).toBe(status);
+    return status;
+  };
   const health = async () =>
     (await invoke(client, 'grpc.health.v1.Health/Check', { service: '' })).response?.['status'];
   expect([await readiness(), await verdict(token), await health()]).toEqual([
@@ -84,6 +90,7 @@ test('S13 the sidecar starts while the service is down, becomes ready when it is
   await service.stop();
   expect([await verdict(token), await verdict(revoked)]).toEqual(['good', 'TOKEN_REVOKED']);
   await until(async () => (await verdict(token)) === 'TRUST_STALE', 'the trust data is too old');
+  expect(await readiness()).toBe(503);
   const again = await startTestService({ POSTERN_GRPC_LISTEN: `127.0.0.1:${port}` }, store);
   await until(async () => (await verdict(token)) === 'good', 'the sidecar resumed');
   expect(await verdict(revoked)).toBe('TOKEN_REVOKED');

@@ -37,7 +37,7 @@ const PYTHON_TESTS = [
 
 /** The ids in a text, including every id of a range such as T07-T11. */
 function idsIn(text: string): string[] {
-  return [...text.matchAll(/\b([TKLSNADEOVXHJWGQMC])(\d\d)(?:-\1(\d\d))?\b(?!:)/g)].flatMap(
+  return [...text.matchAll(/\b([TKLSNADEOVXHJWGQMCR])(\d\d)(?:-\1(\d\d))?\b(?!:)/g)].flatMap(
     ([, letter = '', first, last = first]) => {
       const [from, to] = [Number(first), Number(last)];
       return Array.from(

@@ -27,9 +27,10 @@ afterEach(async () => {
   await store.drop();
 });
 
-function startThroughProxy(): Promise<TestService> {
+function startThroughProxy(environment: Record<string, string> = {}): Promise<TestService> {
   const { username, pathname } = new URL(store.url);
-  return startTestService({ DATABASE_URL: `postgres://${username}@127.0.0.1:${port}${pathname}` }, store);
+  const databaseUrl = `postgres://${username}@127.0.0.1:${port}${pathname}`;
+  return startTestService({ ...environment, DATABASE_URL: databaseUrl }, store);
 }
 
 const login = () => service?.call('postern.v1.AuthService/Login', { email, password });
@@ -69,6 +70,30 @@ test('D03 while the database is lost, logins get UNAVAILABLE and verification wo
   await proxy.open(port);
   await until(isReady);
   expect((await login())?.code).toBe(status.OK);
+});
+
+test('R01 without its database a process is ready to verify, from the first keys until they are too old', async () => {
+  const probe = async (path: string) => (await fetch(`${service?.httpUrl ?? ''}${path}`)).status;
+  const readiness = async () => [await probe('/readyz'), await probe('/readyz/verification')];
+  await proxy.close();
+  service = await startThroughProxy({ POSTERN_MAX_STALENESS: '2s' });
+  expect(await readiness()).toEqual([503, 503]);
+  await proxy.open(port);
+  await until(isReady);
+  expect(await readiness()).toEqual([200, 200]);
+  await service.addUser(email, password);
+  const token = await service.tokenOf(email, password);
+  const verdict = async () =>
+    (await service?.call('postern.v1.AuthService/VerifyToken', { access_token: token }))?.reason;
+
+  await proxy.close();
+  await until(async () => !(await isReady()));
+  expect([await probe('/readyz/verification'), await verdict()]).toEqual([200, undefined]);
+  await until(async () => (await probe('/readyz/verification')) === 503);
+  expect(await verdict()).toBe('TRUST_STALE');
+  await proxy.open(port);
+  await until(async () => (await probe('/readyz/verification')) === 200);
+  await until(isReady);
 });
 
 test('D10 a database that never responds is given up within 2 s, and verification does not wait for it', async () => {

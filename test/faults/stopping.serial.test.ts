@@ -98,6 +98,7 @@ test('N14 at SIGTERM during logins, refreshes and revocations health is NOT_SERV
   first.running.kill('SIGTERM');
   await until(isNotServing, 'health is NOT_SERVING');
   expect(await first.probe('/readyz')).toBe(503);
+  expect(await first.probe('/readyz/verification')).toBe(503);
   expect(await first.probe('/livez')).toBe(200);
   const signalledAtMs = performance.now();
   const { exitCode } = await first.running.end;

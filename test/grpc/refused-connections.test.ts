@@ -70,9 +70,13 @@ async function startGrpc(
 }
 
 async function startHttp(secure: ServerTls | null): Promise<number> {
-  const server = new HttpServer({ publication: null, unreadyReasons: () => [], metrics: () => '' }, secure, {
-    onConnectionRefused: noteAs('http'),
-  });
+  const server = new HttpServer(
+    { publication: null, unreadyReasons: () => [], verificationFaults: () => [], metrics: () => '' },
+    secure,
+    {
+      onConnectionRefused: noteAs('http'),
+    },
+  );
   const address = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
   stops.push(() => server.stop());
   return 'port' in address ? address.port : 0;

@@ -23,7 +23,12 @@ beforeAll(async () => {
   writeFileSync(join(folder, 'index.html'), page);
   writeFileSync(join(folder, 'app-ABC.js'), script);
   writeFileSync(join(folder, 'NOTICES.txt'), 'notices');
-  const content = { publication: null, unreadyReasons: () => [], metrics: () => '' };
+  const content = {
+    publication: null,
+    unreadyReasons: () => [],
+    verificationFaults: () => [],
+    metrics: () => '',
+  };
   const pages = consolePages(anyHost, pathToFileURL(`${folder}/`));
   server = new HttpServer(content, null, { pages });
   const address = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });

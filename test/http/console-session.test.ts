@@ -36,7 +36,12 @@ async function listener(handle: () => Promise<unknown>) {
     isTrustedProxy: () => false,
     onFinish: (call) => finished.push(call),
   });
-  const content = { publication: null, unreadyReasons: () => [], metrics: null };
+  const content = {
+    publication: null,
+    unreadyReasons: () => [],
+    verificationFaults: () => [],
+    metrics: null,
+  };
   const server = new HttpServer(content, null, { calls });
   cleanups.push(() => server.stop());
   const address = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });

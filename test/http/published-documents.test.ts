@@ -22,6 +22,7 @@ beforeAll(async () => {
     {
       metrics: () => '',
       unreadyReasons: () => [],
+      verificationFaults: () => [],
       publication: publicationOf(
         'https://auth.example.com/',
         { oauth: false, passwordDoor: false },

@@ -40,7 +40,12 @@ interface Target {
 }
 
 async function listen(isSecure: boolean): Promise<Target> {
-  const facts = { publication: null, unreadyReasons: () => [], metrics: () => '' };
+  const facts = {
+    publication: null,
+    unreadyReasons: () => [],
+    verificationFaults: () => [],
+    metrics: () => '',
+  };
   const http = new HttpServer(facts, isSecure ? tls : null);
   const address = await http.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
   cleanups.push(() => http.stop());

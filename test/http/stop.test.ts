@@ -32,7 +32,12 @@ async function listener() {
     isTrustedProxy: () => false,
     onFinish: (call) => finished.push(call),
   });
-  const content = { publication: null, unreadyReasons: () => [], metrics: () => '' };
+  const content = {
+    publication: null,
+    unreadyReasons: () => [],
+    verificationFaults: () => [],
+    metrics: () => '',
+  };
   const server = new HttpServer(content, null, { calls });
   const address = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
   const port = address.kind === 'tcp' ? address.port : 0;

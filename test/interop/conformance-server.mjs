@@ -111,7 +111,12 @@ const calls = new HttpCalls({
   isTrustedProxy: () => false,
   onFinish: () => undefined,
 });
-const content = { publication: null, unreadyReasons: () => [], metrics: () => '' };
+const content = {
+  publication: null,
+  unreadyReasons: () => [],
+  verificationFaults: () => [],
+  metrics: () => '',
+};
 const server = new HttpServer(content, await tlsOf(compat), { calls });
 const { port } = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
 const answer = create(schema('ServerCompatResponse'), {

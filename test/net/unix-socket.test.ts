@@ -56,7 +56,10 @@ async function listenGrpc(path: string, access?: SocketAccess): Promise<void> {
 }
 
 async function listenHttp(path: string, access?: SocketAccess): Promise<void> {
-  const server = new HttpServer({ publication: null, unreadyReasons: () => [], metrics: () => '' }, null);
+  const server = new HttpServer(
+    { publication: null, unreadyReasons: () => [], verificationFaults: () => [], metrics: () => '' },
+    null,
+  );
   await server.listen({ kind: 'unix', path }, access);
   stops.push(() => server.stop());
 }

@@ -252,6 +252,7 @@ describe('N16 a header of an HTTP request', () => {
     const facts = {
       metrics: () => '',
       unreadyReasons: () => [],
+      verificationFaults: () => [],
       publication: publicationOf('http://127.0.0.1', { oauth: false, passwordDoor: false }, () => keySet),
     };
     const server = new HttpServer(facts, null);

@@ -188,9 +188,13 @@ describe('the HTTP listener', () => {
   let http: HttpServer;
   let port: number;
   beforeAll(async () => {
-    http = new HttpServer({ publication: null, unreadyReasons: () => [], metrics: () => '' }, null, {
-      headersTimeoutMs: 300,
-    });
+    http = new HttpServer(
+      { publication: null, unreadyReasons: () => [], verificationFaults: () => [], metrics: () => '' },
+      null,
+      {
+        headersTimeoutMs: 300,
+      },
+    );
     const address = await http.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
     port = address.kind === 'tcp' ? address.port : 0;
   });
