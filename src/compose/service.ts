@@ -1,12 +1,9 @@
 import { randomUUID } from 'node:crypto';
 
 import { composeRpcs } from './services.ts';
-import { composeApiKeys } from './api-keys.ts';
-import { composeTokens } from './tokens.ts';
 import { listenAddresses } from '../config/listen-addresses.ts';
 import type { Settings } from '../config/load-settings.ts';
 import { budgetOf } from '../domain/operation-call.ts';
-import { DatabaseClock } from '../domain/database-clock.ts';
 import { AuditRateLimiter, auditRateLimits } from '../features/audit/audit-rate-limiter.ts';
 import { Rejected } from '../domain/rejection.ts';
 import { authenticateBy } from '../rpc/authenticate.ts';
@@ -16,8 +13,9 @@ import type { FinishedCall } from '../rpc/call-context.ts';
 import type { MethodGuard } from '../rpc/method-guard.ts';
 import { consoleUrl } from './console-url.ts';
 import { deduplicatedWarning } from './deduplicated-warning.ts';
-import { logKeyEvent, reportClock } from './report-events.ts';
+import { reportClock } from './report-events.ts';
 import { composeOAuth } from './oauth.ts';
+import { composeTrust } from './trust.ts';
 import { publicationOf } from '../http/oauth/metadata.ts';
 import { openListenerTls } from './listener-tls.ts';
 import { type BoundListeners, Listeners } from './listeners.ts';
@@ -31,33 +29,21 @@ import { CallLogger } from '../observability/call-log.ts';
 import { ConnectionLog, connectionLineLimits } from '../observability/connection-log.ts';
 import type { Logger } from '../observability/log.ts';
 import { authenticateCaller } from '../features/authentication/authenticate-caller.ts';
-import { sharedSecret, databaseKeys } from '../features/signing-keys/signing-key-source.ts';
 import { ExpiryPurge } from '../features/maintenance/purge-expired.ts';
 import { type DemoUser, makeDemoUser } from '../features/users/make-demo-user.ts';
-import { loadMasterKeys } from '../features/root-key/master-keys.ts';
-import { keyPolicyOf } from '../features/signing-keys/key-policy.ts';
-import { RootKey } from '../features/root-key/root-key.ts';
 import { SlowHashMonitor } from '../features/maintenance/slow-hash-monitor.ts';
 import { DatabaseMonitor } from '../features/maintenance/database-monitor.ts';
 import { openTracing } from '../observability/tracing/open-tracing.ts';
 import { PasswordHasher } from '../passwords/password-hasher.ts';
 import { CircuitBreaker } from '../database/circuit-breaker.ts';
-import { Audiences } from '../features/audiences/audiences.ts';
 import { AuditWriter } from '../features/audit/audit-writer.ts';
 import { migrate, requireSchema } from '../database/migrate.ts';
-import { Database } from '../database/database.ts';
 import { openDatabase } from '../database/open-database.ts';
 import { requirePrivileges } from '../database/service-role.ts';
-import { RevocationFeed } from '../features/revocations/revocation-feed.ts';
 import { messageOf } from '../database/pg-errors.ts';
 import { ChangeListener, NOTIFIES_AFTER_COMMIT } from '../database/change-listener.ts';
-import { TrustBundle } from '../trust/trust-bundle.ts';
 
 const MAX_CONNECTIONS = 10;
-/** A pool of its own, so that slow queries of operations never delay revocations (D11). */
-const TRUST_CONNECTIONS = 2;
-/** A hanging probe frees its connection before the second probe after it needs one, so that recovery is noticed in time. */
-const TRUST_WATCHDOG_MS = 1_000;
 
 /** A running service. */
 export interface Service extends BoundListeners {
@@ -124,68 +110,38 @@ export async function startService(
     const instance = { id: randomUUID(), startedAt: new Date(), version: posternVersion() };
 
     // Keys and trust
-    const trust = new TrustBundle();
-    const clock = new DatabaseClock();
-    const trustDatabase = new Database({
+    const trust = composeTrust({
+      settings,
+      database,
       address: opened.address,
-      applicationName: `postern trust ${process.pid}`,
-      maxConnections: TRUST_CONNECTIONS,
+      circuit,
       warn: warnOfDatabase,
-      circuit: { state: circuit, role: 'probing' },
-      watchdogMs: TRUST_WATCHDOG_MS,
+      counts,
+      log,
     });
-    cleanups.push(() => trustDatabase.close());
-    const audiences = new Audiences({
-      configured: settings.audiences,
-      database: trustDatabase,
-      onChange: () => trust.policyChanged(),
-    });
-    const tokens = composeTokens(settings, trust, clock, () => audiences.all);
-    const feed = new RevocationFeed(trustDatabase, trust, clock);
-    const rootKey = new RootKey(settings.refreshTokenForm);
-    const apiKeys = composeApiKeys({ settings, rootKey, tokens, database, trustDatabase });
-    cleanups.push(() => apiKeys.uses.stop());
+    cleanups.push(() => trust.stop());
+    const { tokens, apiKeys, rootKey, audiences, clock } = trust;
     const verification = { ...tokens.verification, verifyApiKey: apiKeys.verify };
     const { secondFactorRoles } = settings;
     const authentication = { ...verification, database, apiAudience: tokens.apiAudience, secondFactorRoles };
-    const masterKeys = loadMasterKeys(settings);
-    const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
-    const keys = keyPolicy
-      ? databaseKeys({
-          database: trustDatabase,
-          trust,
-          policy: keyPolicy,
-          masterKeys,
-          report(event) {
-            if (!('cause' in event)) counts.keySteps[event.kind] += 1;
-            logKeyEvent(log, event);
-          },
-        })
-      : sharedSecret({ database: trustDatabase, trust });
-    const slowHashes = new SlowHashMonitor(trustDatabase, hasher);
+    const slowHashes = new SlowHashMonitor(trust.database, hasher);
     const databaseMonitor = new DatabaseMonitor({
       async prepare() {
         const applied = settings.migrate === 'auto' ? await migrate(database) : [];
         if (settings.migrate === 'off') await requireSchema(database, { allowNewer: false });
         if (applied.length > 0) log.info({ migrations: applied }, 'migrated');
         await requirePrivileges(database);
-        await rootKey.prepare(database, masterKeys);
-        await keys.prepare();
-        // Before the first keys: a token for an added audience would be refused for good.
-        await audiences.refresh();
+        await trust.prepare();
       },
       async refresh() {
-        // Waits for all, so that the next refresh does not start while one of them is still reading. There are two
-        // connections: the others read after what tokens wait for, so that a hanging database is noticed as early.
-        const refreshed = [
-          feed.refresh().then(() => apiKeys.feed.refresh()),
-          keys.refresh().then(() => audiences.refresh()),
-        ];
-        await Promise.allSettled(refreshed).then(throwFirstRejection);
+        await trust.refresh();
         await slowHashes.refresh(performance.now());
       },
       onChecked() {
-        listeners.setServing('verificationReady', trust.loaded && trust.ageMs <= verification.maxStalenessMs);
+        listeners.setServing(
+          'verificationReady',
+          trust.bundle.loaded && trust.bundle.ageMs <= verification.maxStalenessMs,
+        );
         reportClock(log, clock);
       },
       report(event, cause) {
@@ -203,7 +159,7 @@ export async function startService(
       onChange: () => databaseMonitor.refreshNow(),
     });
     cleanups.push(() => changeListener.stop());
-    trust.subscribe((change) => {
+    trust.bundle.subscribe((change) => {
       if (change.kind === 'revocations' && change.isLocal) changeListener.notify();
     });
 
@@ -234,7 +190,7 @@ export async function startService(
         ...(settings.consoleListen === null ? [] : (['console'] as const)),
       ],
     );
-    const broadcaster = new TrustBroadcaster(trust, tokens.policy);
+    const broadcaster = new TrustBroadcaster(trust.bundle, tokens.policy);
     const addRpcs = composeRpcs({
       settings,
       database,
@@ -247,7 +203,7 @@ export async function startService(
       policy,
       instance,
       readInstance: () => metrics.readInstance(),
-      signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
+      signingKeys: trust.signingKeys,
       nextRefresh: (call) => databaseMonitor.nextRefresh(call),
       onRepeat: () => (counts.repeats += 1),
       onDamagedHash: (userId, damage) =>
@@ -280,7 +236,7 @@ export async function startService(
     };
     const verificationFaults = () => [
       ...(stopping ? ['the service is stopping'] : []),
-      ...trustFaults(trust, verification.maxStalenessMs),
+      ...trustFaults(trust.bundle, verification.maxStalenessMs),
     ];
     const oauth = composeOAuth({ settings, database, rootKey, tokens, guard });
     const listeners: Listeners = new Listeners({
@@ -305,13 +261,13 @@ export async function startService(
       listeners: { ...listeners.metrics, connectionLog },
       verification: { ...verification, cache: tokens.cache },
       hasher,
-      pools: { service: database, trust: trustDatabase },
+      pools: { service: database, trust: trust.database },
       circuit,
       reachable: () => databaseMonitor.state !== 'unreachable',
       clock,
-      revocationDelay: feed.delay,
+      revocationDelay: trust.revocationDelay,
       broadcaster,
-      keys,
+      keys: trust.keys,
       apiKeys: () => apiKeys.directory.size,
       keyRotationSeconds: settings.keyRotationSeconds,
       certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,
@@ -334,10 +290,6 @@ export async function startService(
     await stop();
     throw error;
   }
-}
-
-function throwFirstRejection(results: readonly PromiseSettledResult<void>[]): void {
-  for (const result of results) if (result.status === 'rejected') throw result.reason as Error;
 }
 
 /** A short reason why the database is unavailable, without the stack: the cause, and the message of the error behind it. */
