@@ -15,6 +15,7 @@ import type { FinishedCall } from '../rpc/call-context.ts';
 import type { AddService } from '../rpc/handlers.ts';
 import type { MethodGuard } from '../rpc/method-guard.ts';
 import type { HealthGroup } from '../services/health-service.ts';
+import { ChannelzListener } from './channelz.ts';
 import type { ListenerTls } from './listener-tls.ts';
 import { composeConsole } from './console.ts';
 import { ownHosts } from './http-hosts.ts';
@@ -60,6 +61,7 @@ export class Listeners {
   readonly #settings: Settings;
   readonly #tls: ListenerTls;
   readonly #grpc: GrpcServer;
+  readonly #channelz: ChannelzListener;
   /** Null where `#grpc` serves AdminService. */
   readonly #admin: GrpcServer | null;
   readonly #http: HttpListener;
@@ -103,13 +105,17 @@ export class Listeners {
       onFinish,
     };
     const adminNames = ['postern.v1.AuthService', 'postern.v1.AdminService'];
+    const health = {
+      processReady: ['', ...(hasAdminListener ? ['postern.v1.AuthService'] : adminNames)],
+      verificationReady: ['postern.v1.TrustService', 'envoy.service.auth.v3.Authorization'],
+    };
+    this.#channelz = new ChannelzListener(settings, { health, onFinish });
+    const channelz = this.#channelz.ofOthers;
     this.#grpc = new GrpcServer({
       ...common,
       services: (add) => services.filter(isPublic).forEach(({ addTo }) => addTo(add)),
-      health: {
-        processReady: ['', ...(hasAdminListener ? ['postern.v1.AuthService'] : adminNames)],
-        verificationReady: ['postern.v1.TrustService', 'envoy.service.auth.v3.Authorization'],
-      },
+      health,
+      channelz,
       hiddenFiles: hasAdminListener ? ADMIN_FILES : [],
       maxConnections: settings.maxConnections,
       onConnectionRefused: (refused) => connectionLog.refused('grpc', refused),
@@ -122,6 +128,7 @@ export class Listeners {
           ...common,
           services: (add) => services.filter(isForAdmin).forEach(({ addTo }) => addTo(add)),
           health: { processReady: ['', ...adminNames], verificationReady: [] },
+          channelz,
           hiddenFiles: NOT_ADMIN_FILES,
           maxConnections: Math.min(settings.maxConnections, MAX_ADMIN_CONNECTIONS),
           onConnectionRefused: (refused) => connectionLog.refused('admin', refused),
@@ -157,8 +164,8 @@ export class Listeners {
       const consoleRpcs = new RpcEndpoints(guard, consoleHosts);
       for (const served of services.filter(isForAdmin)) served.addTo(consoleRpcs.add);
       // Key set and metrics are on the HTTP listener.
-      const health = { ...parts.content, publication: null, metrics: null };
-      this.#console = httpListener('console', consoleListen, health, {
+      const healthOnly = { ...parts.content, publication: null, metrics: null };
+      this.#console = httpListener('console', consoleListen, healthOnly, {
         find: (path) => consolePages.find(path) ?? consoleRpcs.find(path),
         corsOrigins: [],
         pages: consolePages.pages,
@@ -179,6 +186,7 @@ export class Listeners {
   setServing(group: HealthGroup, serving: boolean): void {
     this.#grpc.setServing(group, serving);
     this.#admin?.setServing(group, serving);
+    this.#channelz.setServing(group, serving);
   }
 
   /** Binds the addresses, that of HTTP first and that of verifiers last. @param onBound called after each with what closes it */
@@ -189,6 +197,9 @@ export class Listeners {
       onBound(() => server.stop());
       return bound;
     };
+    // Closed last, so that it shows what a stop waits for.
+    await this.#channelz.listen();
+    onBound(() => this.#channelz.stop());
     const http = await bindHttp(this.#http, httpListen);
     const ofConsole = consoleListen && this.#console ? await bindHttp(this.#console, consoleListen) : null;
     const bind = (server: GrpcServer, address: ListenAddress) =>

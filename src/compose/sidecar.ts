@@ -30,6 +30,7 @@ import { HttpServer } from '../http/http-server.ts';
 import { RpcEndpoints } from '../http/rpc/rpc-endpoints.ts';
 import { networkMatcher } from '../net/cidr.ts';
 import type { FinishedCall } from '../rpc/call-context.ts';
+import { ChannelzListener } from './channelz.ts';
 import { deduplicatedWarning } from './deduplicated-warning.ts';
 import { ownHosts } from './http-hosts.ts';
 import { openListenerTls } from './listener-tls.ts';
@@ -178,8 +179,14 @@ export async function startSidecar(
     onFinish,
     tracing,
   });
+  const healthNames = {
+    processReady: ['', 'postern.v1.AuthService', 'envoy.service.auth.v3.Authorization'],
+    verificationReady: [],
+  };
+  const channelz = new ChannelzListener(settings, { health: healthNames, onFinish });
   const grpc = new GrpcServer({
     guard: null,
+    channelz: channelz.ofOthers,
     services(add) {
       add(verificationOnly, verifications);
       add(
@@ -195,10 +202,7 @@ export async function startSidecar(
         }),
       );
     },
-    health: {
-      processReady: ['', 'postern.v1.AuthService', 'envoy.service.auth.v3.Authorization'],
-      verificationReady: [],
-    },
+    health: healthNames,
     reflection: settings.reflection,
     maxConnections: settings.maxConnections,
     trustedProxies: settings.trustedProxies,
@@ -235,7 +239,9 @@ export async function startSidecar(
     },
   );
   source.start();
-  const health = setInterval(() => grpc.setServing('processReady', ready()), HEALTH_INTERVAL_MS);
+  const health = setInterval(() => {
+    for (const listener of [grpc, channelz]) listener.setServing('processReady', ready());
+  }, HEALTH_INTERVAL_MS);
   let stopping = false;
   const stop = async () => {
     stopping = true;
@@ -247,11 +253,13 @@ export async function startSidecar(
     stopCertificateWatch();
     policy?.close();
     await http.stop();
+    await channelz.stop();
     tls.close();
     callLogger.logOmitted();
     await tracing?.stop();
   };
   try {
+    await channelz.listen();
     const httpAddress = await http.listen(settings.httpListen, settings.socketAccess);
     const grpcAddress = await grpc.listen(
       settings.grpcListen,

@@ -1,4 +1,5 @@
 import { hasRpcsOfConsole, servesConsole } from './http-settings.ts';
+import { listenAddresses } from './listen-addresses.ts';
 import { isLocalAddress, type ListenAddress } from '../net/listen-address.ts';
 import type { Rule } from './setting-rule.ts';
 
@@ -33,6 +34,17 @@ export const listenerRules: readonly Rule[] = [
       ),
     fault:
       'POSTERN_CONSOLE_LISTEN is the same address as another listener; give it one of its own, or remove it to have the console on POSTERN_HTTP_LISTEN',
+  },
+  {
+    reads: ['grpcListen', 'httpListen', 'adminListen', 'consoleListen', 'channelzListen'],
+    for: ['serve', 'sidecar'],
+    isBroken: ({ channelzListen, ...values }) =>
+      channelzListen !== null &&
+      listenAddresses({ ...values, channelzListen: null }).some(({ address }) =>
+        isSameAddress(channelzListen, address),
+      ),
+    fault:
+      'POSTERN_CHANNELZ_LISTEN is the same address as another listener; give it one of its own, or remove it',
   },
   {
     reads: ['console', 'consoleListen', 'httpRpc', 'adminListen'],

@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { readClientName } from '../net/certificate-identity.ts';
 import { databaseUrlParameters, DatabaseUrlFault, parseDatabaseUrl } from '../net/database-url.ts';
 import { nearestName } from '../domain/did-you-mean.ts';
-import { type ListenAddress, parseListenAddress } from '../net/listen-address.ts';
+import { type ListenAddress, parseListenAddress, type UnixListenAddress } from '../net/listen-address.ts';
 import { parseByteSize, parseCount, parseDurationMs } from './quantities.ts';
 import { masterKeyFault, sharedSecretFault } from '../crypto/secret-strength.ts';
 import { type Network, parseNetwork } from '../net/cidr.ts';
@@ -79,6 +79,17 @@ export const listenAddress: SettingParser<ListenAddress> = (text) => {
     );
   }
   return address;
+};
+
+/** The address of a listener that has no authentication but the permissions of its socket. */
+export const unixListenAddress: SettingParser<UnixListenAddress> = (text) => {
+  const address = parseListenAddress(text);
+  if (address?.kind === 'unix') return address;
+  throw new InvalidSetting(
+    address === null
+      ? 'is not the address of a unix socket; write unix:PATH (a path of at most 107 bytes)'
+      : 'must be a unix socket, because whoever connects sees the addresses of all peers; write unix:PATH',
+  );
 };
 
 /** The permission bits of a socket. Whoever may connect needs to read and write, so other digits are mistakes. */

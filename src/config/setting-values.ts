@@ -1,5 +1,5 @@
 import type { LegacyClaimsPolicy } from '../domain/claims/legacy-claims.ts';
-import type { ListenAddress } from '../net/listen-address.ts';
+import type { ListenAddress, UnixListenAddress } from '../net/listen-address.ts';
 import type { Network } from '../net/cidr.ts';
 import type { Secret } from '../domain/secret.ts';
 
@@ -80,6 +80,8 @@ export interface SettingValues {
   readonly maxApiKeys: number;
   readonly shutdownDelaySeconds: number;
   readonly reflection: boolean;
+  /** Null: channelz is not served. */
+  readonly channelzListen: UnixListenAddress | null;
   /** Which services are served over HTTP as well; `admin` includes `auth`. */
   readonly httpRpc: 'off' | 'auth' | 'admin';
   readonly corsOrigins: readonly string[];

@@ -1,5 +1,6 @@
 import { parseDatabaseUrl } from '../net/database-url.ts';
 import { groupId } from '../net/unix-socket.ts';
+import { listenAddresses } from './listen-addresses.ts';
 import type { MachineLimits } from './machine-limits.ts';
 import { neededBytes, sizesFor, sizeText } from './sizing.ts';
 import { settingRows } from './settings-table.ts';
@@ -41,10 +42,8 @@ export function listens(purpose: SettingsPurpose): boolean {
 }
 
 export function warningsAboutSockets(values: SettingValues, purpose: SettingsPurpose): string[] {
-  const { grpcListen, httpListen, adminListen, consoleListen, socketMode, socketGroup } = values;
-  const isUsed = [grpcListen, httpListen, adminListen, consoleListen].some(
-    (address) => address?.kind === 'unix',
-  );
+  const { socketMode, socketGroup } = values;
+  const isUsed = listenAddresses(values).some(({ address }) => address.kind === 'unix');
   if (isUsed || !listens(purpose) || (socketMode === null && socketGroup === null)) return [];
   return ['POSTERN_SOCKET_MODE and POSTERN_SOCKET_GROUP have no effect, because no listener is unix:PATH'];
 }

@@ -136,6 +136,12 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     displayedDefault: '`on`; in production and in a sidecar `off`',
     fallback: ({ production, purpose }) => !production && purpose !== 'sidecar',
   },
+  channelzListen: optional(
+    'POSTERN_CHANNELZ_LISTEN',
+    'The unix socket, `unix:PATH`, on which gRPC [channelz](operations.md#connections-and-calls-by-channelz) is served: the ' +
+      'connections of this process with the addresses of their peers, and counts of their calls. Never served elsewhere.',
+    value.unixListenAddress,
+  ),
   ...httpSettingRows,
   clientId: optional(
     'POSTERN_CLIENT_ID',

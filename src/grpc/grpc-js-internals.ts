@@ -1,4 +1,4 @@
-import type { Http2Server, ServerOptions } from 'node:http2';
+import type { Http2Server, Http2Session, ServerOptions } from 'node:http2';
 
 import type { Server } from '@grpc/grpc-js';
 
@@ -32,6 +32,56 @@ export function wrapListen(server: Server, around: (listen: () => void) => void)
       return http2Server;
     };
     return http2Server;
+  };
+}
+
+/** The counts that grpc-js keeps for channelz, of a server or of one of its connections. */
+interface CallTracker {
+  addCallStarted(): void;
+  addCallSucceeded(): void;
+  addCallFailed(): void;
+}
+
+interface ConnectionCounts {
+  readonly streamTracker: CallTracker;
+  messagesSent: number;
+  messagesReceived: number;
+  lastMessageSentTimestamp: number | null;
+  lastMessageReceivedTimestamp: number | null;
+}
+
+/**
+ * Counts calls that grpc-js does not see, in what channelz shows of the server and of the connection. They count when they
+ * end.
+ *
+ * @returns null for a server that channelz does not show
+ */
+export function channelzCounter(
+  server: Server,
+): ((session: Http2Session | undefined, isOk: boolean) => void) | null {
+  const { channelzEnabled, callTracker, sessions } = server as unknown as {
+    channelzEnabled?: boolean;
+    callTracker?: CallTracker;
+    sessions?: Map<Http2Session | undefined, ConnectionCounts>;
+  };
+  if (channelzEnabled === false) return null;
+  if (channelzEnabled !== true || !callTracker || !(sessions instanceof Map))
+    throw new Error('this version of @grpc/grpc-js counts calls elsewhere; change grpc/grpc-js-internals.ts');
+  return (session, isOk) => {
+    const connection = sessions.get(session);
+    for (const tracker of [callTracker, connection?.streamTracker]) {
+      tracker?.addCallStarted();
+      if (isOk) tracker?.addCallSucceeded();
+      else tracker?.addCallFailed();
+    }
+    if (!connection) return;
+    const now = Date.now();
+    connection.messagesReceived += 1;
+    connection.lastMessageReceivedTimestamp = now;
+    // A refusal is a status without a message.
+    if (!isOk) return;
+    connection.messagesSent += 1;
+    connection.lastMessageSentTimestamp = now;
   };
 }
 

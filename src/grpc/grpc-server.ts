@@ -9,6 +9,7 @@ import { type Network, networkMatcher } from '../net/cidr.ts';
 import { HealthService } from '../generated/grpc/health/v1/health.ts';
 import type { FinishedCall } from '../rpc/call-context.ts';
 import { callInterceptor } from './call-interceptor.ts';
+import { addChannelz } from './channelz.ts';
 import { guardConnections } from './limits/connection-limits.ts';
 import { ConnectionSlots, connectionLimitsFor } from '../net/connection-slots.ts';
 import { FastPath } from './fast-path/fast-path.ts';
@@ -55,6 +56,8 @@ interface GrpcServerOptions {
   reflection: boolean;
   /** The files of the contract that reflection leaves out: those of services that this listener does not serve. */
   hiddenFiles?: readonly string[];
+  /** `shown`: channelz shows this listener with its connections. `served`: this listener serves it. Neither without. */
+  channelz?: 'shown' | 'served' | undefined;
   trustedProxies?: readonly Network[];
   maxConnections?: number;
   /** Replaces the standard limits of a connection, of slow callers and of open streams. */
@@ -129,6 +132,7 @@ export class GrpcServer {
     this.#server = new Server({
       ...connectionLimits,
       ...limits.connection,
+      'grpc.enable_channelz': options.channelz === 'shown' ? 1 : 0,
       interceptors: [...(options.tracing ? [tracingInterceptor(options.tracing)] : []), interceptor],
     });
     addHttp2Options(this.#server, RESET_OPTIONS);
@@ -137,6 +141,7 @@ export class GrpcServer {
     options.services(add);
     this.#health = new Health(options.health);
     add(HealthService, this.#health.handlers());
+    if (options.channelz === 'served') addChannelz(this.#server);
     if (options.reflection) addReflection(foreignServices(this.#server), options.hiddenFiles ?? []);
   }
 

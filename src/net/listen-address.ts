@@ -3,10 +3,14 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { isLoopback, normaliseIp } from './cidr.ts';
 import { isHostName } from './host-name.ts';
 
+export interface UnixListenAddress {
+  readonly kind: 'unix';
+  readonly path: string;
+}
+
 /** The address that a server listens on. An IPv6 `host` has no brackets; port 0 lets the system choose. */
 export type ListenAddress =
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
-  | { readonly kind: 'unix'; readonly path: string };
+  { readonly kind: 'tcp'; readonly host: string; readonly port: number } | UnixListenAddress;
 
 /** The kernel's `sun_path` holds 108 bytes including the final NUL; a longer path would be truncated or refused by bind. */
 const MAX_SOCKET_PATH_BYTES = 107;

@@ -154,9 +154,20 @@ const health: ServiceRules<typeof HealthService> = {
   watch: publicStream,
 };
 
+/** Served on a unix socket of its own alone, whose permissions control access. */
+const channelz = {
+  getTopChannels: publicCall,
+  getServers: publicCall,
+  getServer: publicCall,
+  getServerSockets: publicCall,
+  getChannel: publicCall,
+  getSubchannel: publicCall,
+  getSocket: publicCall,
+};
+
 /**
  * The rules of all methods, by path. A generated method without a row is a type error. A method of another service
- * (reflection) without a row prevents the server from starting.
+ * (reflection, channelz) without a row prevents the server from starting.
  */
 export const methodTable: Readonly<Record<string, MethodRule>> = {
   ...byPath('postern.v1.AuthService', authService),
@@ -166,6 +177,7 @@ export const methodTable: Readonly<Record<string, MethodRule>> = {
   ...byPath('grpc.health.v1.Health', health),
   ...byPath('grpc.reflection.v1.ServerReflection', { serverReflectionInfo: publicStream }),
   ...byPath('grpc.reflection.v1alpha.ServerReflection', { serverReflectionInfo: publicStream }),
+  ...byPath('grpc.channelz.v1.Channelz', channelz),
 };
 
 /** @throws Error when the table has no rule for the method: no method is served by default */

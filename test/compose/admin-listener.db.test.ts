@@ -7,6 +7,7 @@ import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { askReflection } from '../support/ask-reflection.ts';
+import { channelz } from '../support/channelz.ts';
 import { createAuthority, writeIssued } from '../support/certificates.ts';
 import { endEveryPostern, startPostern } from '../support/run-postern.ts';
 import { runHere } from '../support/run-here.ts';
@@ -28,6 +29,7 @@ const listUsers = 'postern.v1.AdminService/ListUsers';
 const login = 'postern.v1.AuthService/Login';
 const health = 'grpc.health.v1.Health/Check';
 const folder = mkdtempSync(join(tmpdir(), 'postern-admin-'));
+const channelzPath = join(folder, 'channelz.sock');
 let database: TestDatabase;
 let service: TestService;
 let admin: grpc.Client;
@@ -35,7 +37,12 @@ let publicClient: grpc.Client;
 beforeAll(async () => {
   database = await createTestDatabase();
   service = await startTestService(
-    { POSTERN_ADMIN_LISTEN: '127.0.0.1:0', POSTERN_HTTP_RPC: 'admin', POSTERN_REFLECTION: 'on' },
+    {
+      POSTERN_ADMIN_LISTEN: '127.0.0.1:0',
+      POSTERN_HTTP_RPC: 'admin',
+      POSTERN_REFLECTION: 'on',
+      POSTERN_CHANNELZ_LISTEN: `unix:${channelzPath}`,
+    },
     database,
   );
   await service.addUser(root, password, ['admin']);
@@ -70,6 +77,16 @@ const questions = [
   { file_containing_symbol: 'postern.v1.TrustService' },
   { file_containing_symbol: 'postern.v1.AuthService.Login' },
 ];
+test('R46 channelz shows both gRPC listeners of the service, and neither serves it', async () => {
+  const debug = new grpc.Client(`unix:${channelzPath}`, grpc.credentials.createInsecure());
+  const { response } = await channelz(debug, 'GetServers');
+  debug.close();
+  const shown = response?.server?.flatMap(({ listen_socket }) => listen_socket.map(({ name }) => name)) ?? [];
+  expect(shown).toEqual(expect.arrayContaining([service.grpcAddress, service.adminAddress]));
+  for (const client of [admin, publicClient])
+    expect(await channelz(client, 'GetServers')).toMatchObject({ code: grpc.status.UNIMPLEMENTED });
+});
+
 const reflected = async (client: grpc.Client) => {
   const [list, ...files] = await askReflection(client, questions);
   return {

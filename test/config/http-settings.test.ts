@@ -138,3 +138,23 @@ test('C03 host names are listed without scheme, port and wildcard', () => {
     'POSTERN_HTTP_HOSTS has an IP address, which is accepted in any case; remove it',
   ]);
 });
+
+test('R46 channelz listens on a unix socket of its own alone', () => {
+  const channelzListenOf = (address: string, purpose: 'serve' | 'sidecar' = 'serve') =>
+    loadSettings({ POSTERN_CHANNELZ_LISTEN: address }, { for: purpose }).channelzListen;
+  expect(loadSettings({}).channelzListen).toBeNull();
+  for (const purpose of ['serve', 'sidecar'] as const)
+    expect(channelzListenOf('unix:/run/channelz.sock', purpose)).toEqual({
+      kind: 'unix',
+      path: '/run/channelz.sock',
+    });
+  for (const address of ['127.0.0.1:50071', '[::1]:0', 'localhost:50071'])
+    expect(faultsOf({ POSTERN_CHANNELZ_LISTEN: address })).toEqual([
+      expect.stringContaining('POSTERN_CHANNELZ_LISTEN must be a unix socket'),
+    ]);
+  expect(faultsOf({ POSTERN_CHANNELZ_LISTEN: '/run/channelz.sock' })).toEqual([
+    expect.stringContaining('write unix:PATH'),
+  ]);
+  const same = { POSTERN_CHANNELZ_LISTEN: 'unix:/run/one.sock', POSTERN_GRPC_LISTEN: 'unix:/run/one.sock' };
+  expect(faultsOf(same)).toEqual([expect.stringContaining('the same address as another listener')]);
+});

@@ -62,5 +62,12 @@ test('A01 without a guard only public methods that audit nothing can be served',
     '/grpc.health.v1.Health/Watch',
     '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
     '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
+    '/grpc.channelz.v1.Channelz/GetTopChannels',
+    '/grpc.channelz.v1.Channelz/GetServers',
+    '/grpc.channelz.v1.Channelz/GetServer',
+    '/grpc.channelz.v1.Channelz/GetServerSockets',
+    '/grpc.channelz.v1.Channelz/GetChannel',
+    '/grpc.channelz.v1.Channelz/GetSubchannel',
+    '/grpc.channelz.v1.Channelz/GetSocket',
   ]);
 });

@@ -37,8 +37,8 @@ export interface FastPathContext {
   /** Calls whose response has not been read. */
   readonly awaitingReader: WaitingCalls;
   readonly onFinish: (call: FinishedCall) => void;
-  /** Resets the idle time of a connection. */
-  readonly touch: (session: Http2Session | undefined) => void;
+  /** Called with the connection and the status when a call has ended. */
+  readonly onEnd: (session: Http2Session | undefined, code: Code) => void;
   /** Called with the connection when one of its calls was reset. */
   readonly onReset: (session: Http2Session | undefined) => void;
   /** The peer of a connection as grpc-js formats it; also works after the connection was closed. */
@@ -299,7 +299,7 @@ export class FastCall implements GuardedCall, FinishedCall, WaitingCall {
     if (this.#finished) return;
     this.#finished = true;
     this.#context.awaitingRequest.delete(this);
-    this.#context.touch(this.#session);
+    this.#context.onEnd(this.#session, code);
     clearTimeout(this.#timer);
     this.#ended?.abort(callEnded);
     this.code = code;

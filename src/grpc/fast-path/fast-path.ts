@@ -9,10 +9,11 @@ import {
 import type { MethodDefinition, Server } from '@grpc/grpc-js';
 
 import { FastCall, type FastMethod, type FastPathContext } from './fast-call.ts';
-import { http2ServersOf } from '../grpc-js-internals.ts';
+import { channelzCounter, http2ServersOf } from '../grpc-js-internals.ts';
 import { MAX_METADATA_BYTES } from '../limits/limits.ts';
 import type { GuardedHandler } from '../../rpc/method-guard.ts';
 import type { MethodRule } from '../../rpc/method-table.ts';
+import { Code } from '../../rpc/status-code.ts';
 
 type StreamListener = (
   stream: ServerHttp2Stream,
@@ -21,7 +22,7 @@ type StreamListener = (
   rawHeaders: readonly string[],
 ) => void;
 
-export interface FastPathOptions extends Omit<FastPathContext, 'touch'> {
+export interface FastPathOptions extends Omit<FastPathContext, 'onEnd'> {
   /** While false, every call goes to grpc-js. */
   readonly isOpen: () => boolean;
 }
@@ -63,7 +64,7 @@ export class FastPath {
   /** Replaces the stream listeners of grpc-js on every HTTP/2 listener of a bound server. */
   install(server: Server): void {
     const { isOpen, ...shared } = this.#options;
-    const context: FastPathContext = { ...shared, touch: idleTimeUpdater(server) };
+    const context: FastPathContext = { ...shared, onEnd: endReporter(server) };
     for (const http2Server of http2ServersOf(server)) {
       const listeners = http2Server.listeners('stream') as StreamListener[];
       http2Server.removeAllListeners('stream');
@@ -123,10 +124,22 @@ function isOrdinary(headers: IncomingHttpHeaders, rawHeaders: readonly string[])
 }
 
 /**
- * grpc-js closes a connection without recent calls, and does not see the calls of the fast path.
+ * grpc-js closes a connection without recent calls, and does not see the calls of the fast path. Where it keeps counts for
+ * channelz, they are counted there as well.
  *
- * @returns resets the idle time of a connection
+ * @returns reports the end of a call on a connection
  */
+function endReporter(server: Server): FastPathContext['onEnd'] {
+  const touch = idleTimeUpdater(server);
+  const countCall = channelzCounter(server);
+  if (countCall === null) return touch;
+  return (session, code) => {
+    touch(session);
+    countCall(session, code === Code.OK);
+  };
+}
+
+/** @returns resets the idle time of a connection */
 function idleTimeUpdater(server: Server): (session: Http2Session | undefined) => void {
   const { sessionIdleTimeouts: idleTimes } = server as unknown as {
     sessionIdleTimeouts?: Map<ServerHttp2Session, { lastIdle: number }>;

@@ -48,5 +48,4 @@ export const connectionLimits: ServerOptions = {
   'grpc.max_connection_idle_ms': 5 * MINUTE_MS,
   'grpc.keepalive_time_ms': 30_000,
   'grpc.keepalive_timeout_ms': 10_000,
-  'grpc.enable_channelz': 0,
 };
