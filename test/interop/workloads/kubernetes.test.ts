@@ -1,10 +1,17 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { createAuthority } from '../../support/certificates.ts';
+import { startPostern } from '../../support/run-postern.ts';
+import { anyPorts } from '../../support/service-environment.ts';
+import { invoke } from '../../support/test-service.ts';
+import { find, objectsOf, type PodSpec, root } from '../kubernetes/chart.ts';
+import { processOf } from '../kubernetes/container-process.ts';
 import { describeWith } from '../tool.ts';
+import { until } from '../until.ts';
 import {
   claimsOf,
   type ExchangeFixture,
@@ -14,7 +21,13 @@ import {
   withCutSignature,
   withoutAlgorithm,
 } from './exchange-fixture.ts';
-import { createPod, type Pod, type RunningKubernetes, startKubernetes } from './running-kubernetes.ts';
+import {
+  type ClusterObject,
+  createPod,
+  type Pod,
+  type RunningKubernetes,
+  startKubernetes,
+} from './running-kubernetes.ts';
 
 describeWith('kubernetes', 'tokens of pods, from a real Kubernetes API server', () => {
   const authority = createAuthority('cluster');
@@ -72,6 +85,69 @@ describeWith('kubernetes', 'tokens of pods, from a real Kubernetes API server', 
       });
     });
   });
+
+  test('R49 the sidecar of orders.yaml verifies tokens with the token of its pod and no secret', async () => {
+    const manifest = readFileSync(join(root, 'deploy/kubernetes/orders.yaml'), 'utf8')
+      .replaceAll('https://auth.example.com', OWN)
+      .replaceAll('auth.example.com:443', fixture.service.grpcAddress);
+    const objects = objectsOf(manifest);
+    const template = find(objects, 'Deployment', 'orders').spec?.template as unknown as {
+      spec: PodSpec & {
+        volumes: { projected?: { sources: { serviceAccountToken: { audience: string } }[] } }[];
+      };
+    };
+    for (const object of objects) await accepted(object as unknown as ClusterObject);
+    const metadata = { name: 'orders-0', namespace: 'shop' };
+    const { uid } = await accepted({ apiVersion: 'v1', kind: 'Pod', ...template, metadata });
+    const [projected] = template.spec.volumes.flatMap(({ projected: found }) => found?.sources ?? []);
+    const audience = projected?.serviceAccountToken.audience ?? '';
+    const podToken = await cluster.tokenOf(
+      { namespace: 'shop', account: 'orders', name: 'orders-0', uid },
+      audience,
+    );
+    const [sidecar] = template.spec.initContainers ?? [];
+    const policy = find(objects, 'ConfigMap', 'orders-policy') as unknown as { data: Record<string, string> };
+    if (!sidecar) throw new Error('there is no sidecar');
+    const { words, environment } = processOf(sidecar, {
+      folder: join(fixture.folder, 'sidecar'),
+      files: {
+        '/var/run/secrets/tokens/postern': podToken,
+        '/etc/postern/postern-policy.yaml': policy.data['postern-policy.yaml'] ?? '',
+      },
+    });
+    // Here the service is on this machine, and the connection to it plaintext.
+    const { POSTERN_UPSTREAM_CA: _authority, ...settings } = environment;
+    const running = startPostern(words, { environment: { ...settings, ...anyPorts } });
+    try {
+      await fixture.json('service', 'create', 'orders');
+      await trusting(await pastedKeys(), async () => {
+        await fixture.json(
+          ...['service', 'bind', 'orders', '--issuer', cluster.issuer],
+          ...['--claim', 'sub=system:serviceaccount:shop:orders'],
+        );
+        await fixture.service.addUser('ann@example.com', 'correct horse battery');
+        const accessToken = await fixture.service.tokenOf('ann@example.com', 'correct horse battery');
+        const { http, grpc: address } = await running.listening;
+        await until(async () => (await fetch(`http://${http}/readyz/verification`)).ok, 60_000);
+        const client = new grpc.Client(address, grpc.credentials.createInsecure());
+        const verify = (access_token: string) =>
+          invoke(client, 'postern.v1.AuthService/VerifyToken', { access_token });
+        expect(await verify(accessToken)).toMatchObject({ code: grpc.status.OK });
+        expect(await verify(`${accessToken}x`)).toMatchObject({ code: grpc.status.UNAUTHENTICATED });
+        client.close();
+      });
+    } finally {
+      running.kill('SIGTERM');
+      await running.end;
+    }
+  }, 120_000);
+
+  /** Really applies an object. */
+  async function accepted(object: ClusterObject): Promise<{ uid: string }> {
+    const { status, body } = await cluster.apply(object);
+    if (status >= 300) throw new Error(JSON.stringify(body));
+    return body['metadata'] as { uid: string };
+  }
 
   test('its token is exchanged over HTTP: as RFC 8693, as RFC 7523, and as Connect', async () => {
     await trusting(await pastedKeys(), async () => {

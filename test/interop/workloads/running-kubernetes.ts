@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Authority, writeIssued } from '../../support/certificates.ts';
 import { freePort } from '../running-postgres.ts';
 import { toolPath } from '../tool.ts';
+import { until } from '../until.ts';
 import { askJson, type JsonAnswer } from './https-json.ts';
 import { startProgram } from './started-program.ts';
 
@@ -17,6 +18,8 @@ export interface RunningKubernetes {
   readonly get: (path: string, headers?: Record<string, string>) => Promise<JsonAnswer>;
   readonly create: (path: string, object: object) => Promise<Record<string, unknown>>;
   readonly remove: (path: string) => Promise<void>;
+  /** Server-side apply, as `kubectl apply --server-side`, which refuses unknown fields. @returns the answer of any status */
+  readonly apply: (object: ClusterObject, options?: { dryRun?: boolean }) => Promise<JsonAnswer>;
   /** What `kubectl get --raw PATH` prints. */
   readonly raw: (path: string) => Promise<string>;
   /** A token as kubelet requests it for a projected volume of a pod. */
@@ -26,12 +29,24 @@ export interface RunningKubernetes {
   stop(): Promise<void>;
 }
 
+export interface ClusterObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+}
+
 /** A pod that waits for a node: its identity is all that is wanted of it. */
 export interface Pod {
   readonly namespace: string;
   readonly account: string;
   readonly name: string;
   readonly uid: string;
+}
+
+interface Resource {
+  readonly name: string;
+  readonly kind: string;
+  readonly namespaced: boolean;
 }
 
 /** An API server with etcd, without nodes and controllers. */
@@ -80,9 +95,24 @@ export async function startKubernetes(folder: string, authority: Authority): Pro
     });
     return (status as { token: string }).token;
   };
+  /** Where objects of a kind are; undefined until the server knows the kind. */
+  const placeOf = async ({ apiVersion, kind, metadata }: ClusterObject) => {
+    const base = apiVersion === 'v1' ? '/api/v1' : `/apis/${apiVersion}`;
+    const { resources = [] } = (await ask(base, { headers: asAdmin })).body as { resources?: Resource[] };
+    const found = resources.find((resource) => resource.kind === kind && !resource.name.includes('/'));
+    if (!found) return undefined;
+    const namespace = found.namespaced ? `/namespaces/${metadata.namespace ?? 'default'}` : '';
+    return `${base}${namespace}/${found.name}/${metadata.name}`;
+  };
   return {
     issuer,
     url,
+    async apply(object, { dryRun = false } = {}) {
+      const place = await until(() => placeOf(object));
+      const query = `fieldManager=postern&fieldValidation=Strict${dryRun ? '&dryRun=All' : ''}`;
+      const headers = { ...asAdmin, 'content-type': 'application/apply-patch+yaml' };
+      return ask(`${place}?${query}`, { method: 'PATCH', headers, body: JSON.stringify(object) });
+    },
     get: (path, headers = {}) => ask(path, { headers }),
     create,
     async remove(path) {
