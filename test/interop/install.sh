@@ -178,6 +178,34 @@ install_kubernetes() {
   ln -sfn "$home" "$dir/bin/kubernetes" && "$dir/bin/kube-apiserver" --version
 }
 
+# go_program PACKAGE VERSION: built once for each version, in the cache.
+go_program() {
+  local name="${1##*/}" home
+  home="${XDG_CACHE_HOME:-$HOME/.cache}/postern-interop/${1##*/}-$2"
+  [ -x "$home/$name" ] || GOBIN="$home" nice -n 10 go install -trimpath "$1@$2" || return
+  ln -sfn "$home/$name" "$dir/bin/$name"
+}
+
+# The chart is rendered, and its manifests are checked, without a cluster.
+install_helm() {
+  go_program helm.sh/helm/v3/cmd/helm v3.22.0 && "$dir/bin/helm" version --short
+}
+
+install_kube-score() {
+  go_program github.com/zegl/kube-score/cmd/kube-score v1.20.0 && "$dir/bin/kube-score" version
+}
+
+# With the schemas of Kubernetes and of other projects. The folder has the digest of what makes them in its name.
+install_kubeconform() {
+  local home made="$here/kubernetes/make-schemas.mjs"
+  go_program github.com/yannh/kubeconform/cmd/kubeconform v0.8.0 || return
+  home="${XDG_CACHE_HOME:-$HOME/.cache}/postern-interop/kube-schemas-$(sha256sum "$made" | head -c 12)"
+  if [ ! -d "$home" ]; then
+    rm -rf "$home.new" && node "$made" "$home.new" && mv "$home.new" "$home" || return
+  fi
+  ln -sfn "$home" "$dir/bin/kube-schemas" && "$dir/bin/kubeconform" -v
+}
+
 failed=0
 install() {
   local name="$1" log="$dir/absent/$1.log"
@@ -191,7 +219,8 @@ install() {
 }
 
 programs=(postgres pgbouncer envoy grpcurl python-jose python-client fastapi-example go-client connectconformance oauth-python
-  oauth-go chromium nginx oathtool pyotp zbarimg node-consumer jwt-python jwt-go jwt-node jwt-java dex spire kubernetes)
+  oauth-go chromium nginx oathtool pyotp zbarimg node-consumer jwt-python jwt-go jwt-node jwt-java dex spire kubernetes
+  helm kubeconform kube-score)
 if [ "$#" != 0 ]; then programs=("$@"); fi
 for name in "${programs[@]}"; do install "$name"; done
 exit "$failed"
