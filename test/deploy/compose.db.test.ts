@@ -168,8 +168,8 @@ describe('the image', () => {
     expect(last).not.toMatch(/^(RUN|ADD|SHELL)\b|debug/m);
     const targets = copies(last).map((words) => words.split(' ').at(-1));
     expect(targets.sort()).toEqual(['./', './dist', './node_modules', './proto', '/']);
-    expect(last).toContain('ENTRYPOINT ["/nodejs/bin/node"]');
-    expect(last).toContain('CMD ["dist/command/postern.js", "serve"]');
+    expect(last).toContain('ENTRYPOINT ["/nodejs/bin/node", "/postern/dist/command/postern.js"]');
+    expect(last).toContain('CMD ["serve"]');
   });
 
   test('runs on Node 24 or later and exposes the ports of the compose file', () => {

@@ -55,8 +55,8 @@ test('W30 the sidecar of the manifest has a token file, a policy, an encrypted u
   expect(settings.warnings).toEqual([]);
   expect(settings.clientSecret).toBeNull();
   expect(text).not.toContain('secretKeyRef');
-  expect(sidecar.args.slice(1, 3)).toEqual(['sidecar', '--upstream']);
-  expect(upstreamFault(settings, sidecar.args[3] ?? '')).toBeNull();
+  expect(sidecar.args.slice(0, 2)).toEqual(['sidecar', '--upstream']);
+  expect(upstreamFault(settings, sidecar.args[2] ?? '')).toBeNull();
 
   // Each file is where a volume puts it.
   const volumeAt = (path: string | null) => {

@@ -16,8 +16,9 @@ import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
-import { endEveryPostern, runPostern } from '../support/run-postern.ts';
-import { startTestService } from '../support/test-service.ts';
+import { endEveryPostern, type PosternOptions, runPostern } from '../support/run-postern.ts';
+import { createTestDatabase } from '../support/test-database.ts';
+import { masterKey, startTestService } from '../support/test-service.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const bins = join(root, 'node_modules', '.bin');
@@ -91,6 +92,47 @@ describe('the package', () => {
     const bin = join(unpacked, 'dist', 'command', 'postern.js');
     const end = await runPostern(['--version'], { bin, cwd: folder });
     expect(end).toEqual({ exitCode: 0, stdout: `${packed.version}\n`, stderr: '' });
+  });
+
+  describe('R03 the entry point of the image, read from the Dockerfile', () => {
+    const dockerfile = readFileSync(join(root, 'deploy', 'Dockerfile'), 'utf8');
+    const wordsOf = (instruction: string) =>
+      JSON.parse(new RegExp(`^${instruction} (\\[.*\\])$`, 'm').exec(dockerfile)?.[1] ?? 'null') as string[];
+    // The image has Node at /nodejs and the package at /postern.
+    const runImage = (words: readonly string[], options: PosternOptions = {}) => {
+      const [node, script = '', ...fixed] = wordsOf('ENTRYPOINT');
+      expect(node).toBe('/nodejs/bin/node');
+      expect(script).toMatch(/^\/postern\//);
+      const bin = script.replace('/postern', unpacked);
+      const all = [...fixed, ...(words.length > 0 ? words : wordsOf('CMD'))];
+      // Not in its folder, as with `docker run --workdir`.
+      return runPostern(all, { ...options, bin, cwd: folder });
+    };
+
+    test('an argument is a command of postern', async () => {
+      const end = await runImage(['migrate', '--help']);
+      expect(end).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('postern migrate') });
+    });
+
+    test('no argument means serve', async () => {
+      const end = await runImage([], {
+        environment: { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/postern' },
+      });
+      expect(end).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('POSTERN_MASTER_KEY') });
+    });
+
+    test('the first user of the compose file is created by the command that its heading names', async () => {
+      const compose = readFileSync(join(root, 'docker-compose.yml'), 'utf8');
+      const line = /^# +docker compose run --rm postern (user create .*)$/m.exec(compose)?.[1] ?? '';
+      const database = await createTestDatabase();
+      const end = await runImage([...line.split(' '), '--password-stdin'], {
+        environment: { DATABASE_URL: database.url, POSTERN_MASTER_KEY: masterKey },
+        stdin: 'correct horse battery',
+      });
+      expect(end).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('created ann@example.com') });
+      expect(await database.query('SELECT roles FROM users')).toEqual([{ roles: ['admin'] }]);
+      await database.drop();
+    });
   });
 
   test('X03 the command imports the grpc-js whose version it checks and does not bundle it', () => {

@@ -108,6 +108,10 @@ install_grpcurl() {
   GOBIN="$dir/bin" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
 }
 
+install_grpc-health-probe() {
+  GOBIN="$dir/bin" go install github.com/grpc-ecosystem/grpc-health-probe@v0.4.62
+}
+
 # The official suite of the Connect project, and the descriptors of the service that its server under test has to offer.
 install_connectconformance() {
   GOBIN="$dir/bin" go install connectrpc.com/conformance/cmd/connectconformance@v1.0.7 || return
@@ -178,6 +182,34 @@ install_kubernetes() {
   ln -sfn "$home" "$dir/bin/kubernetes" && "$dir/bin/kube-apiserver" --version
 }
 
+# go_program PACKAGE VERSION: built once for each version, in the cache.
+go_program() {
+  local name="${1##*/}" home
+  home="${XDG_CACHE_HOME:-$HOME/.cache}/postern-interop/${1##*/}-$2"
+  [ -x "$home/$name" ] || GOBIN="$home" nice -n 10 go install -trimpath "$1@$2" || return
+  ln -sfn "$home/$name" "$dir/bin/$name"
+}
+
+# The chart is rendered, and its manifests are checked, without a cluster.
+install_helm() {
+  go_program helm.sh/helm/v3/cmd/helm v3.22.0 && "$dir/bin/helm" version --short
+}
+
+install_kube-score() {
+  go_program github.com/zegl/kube-score/cmd/kube-score v1.20.0 && "$dir/bin/kube-score" version
+}
+
+# With the schemas of Kubernetes and of other projects. The folder has the digest of what makes them in its name.
+install_kubeconform() {
+  local home made="$here/kubernetes/make-schemas.mjs"
+  go_program github.com/yannh/kubeconform/cmd/kubeconform v0.8.0 || return
+  home="${XDG_CACHE_HOME:-$HOME/.cache}/postern-interop/kube-schemas-$(sha256sum "$made" | head -c 12)"
+  if [ ! -d "$home" ]; then
+    rm -rf "$home.new" && node "$made" "$home.new" && mv "$home.new" "$home" || return
+  fi
+  ln -sfn "$home" "$dir/bin/kube-schemas" && "$dir/bin/kubeconform" -v
+}
+
 failed=0
 install() {
   local name="$1" log="$dir/absent/$1.log"
@@ -191,7 +223,8 @@ install() {
 }
 
 programs=(postgres pgbouncer envoy grpcurl python-jose python-client fastapi-example go-client connectconformance oauth-python
-  oauth-go chromium nginx oathtool pyotp zbarimg node-consumer jwt-python jwt-go jwt-node jwt-java dex spire kubernetes)
+  oauth-go chromium nginx oathtool pyotp zbarimg node-consumer jwt-python jwt-go jwt-node jwt-java dex spire kubernetes
+  helm kubeconform kube-score grpc-health-probe)
 if [ "$#" != 0 ]; then programs=("$@"); fi
 for name in "${programs[@]}"; do install "$name"; done
 exit "$failed"

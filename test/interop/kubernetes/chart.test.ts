@@ -1,0 +1,232 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { expect, test } from '@jest/globals';
+import { stringify } from 'yaml';
+
+import { settingRows } from '../../../src/config/settings-table.ts';
+import { loadSettings } from '../../../src/config/load-settings.ts';
+import { upstreamFault } from '../../../src/compose/sidecar.ts';
+import { runTool } from '../run-tool.ts';
+import { describeWith } from '../tool.ts';
+import {
+  chart,
+  combinations,
+  type Container,
+  containersOf,
+  find,
+  helm,
+  KUBERNETES,
+  objectsOf,
+  render,
+  root,
+  type Values,
+} from './chart.ts';
+
+const minimal = combinations['minimal'] ?? {};
+const names = Object.values(settingRows).flatMap(({ name, isSecret }) =>
+  isSecret ? [name, `${name}_FILE`] : [name],
+);
+
+/** The settings of a container as Postern reads them, without secrets; a value from the pod is that of one core. */
+function environmentOf({ env }: Container): Record<string, string> {
+  const plain = env.filter(({ name }) => !name.endsWith('_FILE') || name === 'POSTERN_TOKEN_FILE');
+  return Object.fromEntries(plain.map(({ name, value }) => [name, value ?? '1']));
+}
+
+describeWith('helm', 'the Helm chart', () => {
+  test.each(Object.entries(combinations))(
+    'R02 renders and passes helm lint --strict: %s',
+    async (_name, values) => {
+      const lint = await helm(['lint', '--strict', chart], values);
+      expect(lint).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('0 chart(s) failed') });
+      const text = await render(values);
+      expect(await render(values)).toBe(text);
+      for (const { container, pod, of } of containersOf(objectsOf(text))) {
+        const unknown = container.env.map(({ name }) => name).filter((name) => !names.includes(name));
+        expect([of, unknown]).toEqual([of, []]);
+        // Whatever a container mounts is a volume of its pod, and the other way round.
+        const mounted = container.volumeMounts.map(({ name }) => name).sort();
+        expect([of, mounted]).toEqual([of, pod.volumes.map(({ name }) => name).sort()]);
+      }
+    },
+  );
+
+  test.each<[string, Values, string]>([
+    ['no issuer', { issuer: '' }, "'/issuer'"],
+    ['no image', { image: {} }, "'/image/repository'"],
+    ['neither TLS nor a mesh', { tls: {} }, 'tls.secretName'],
+    ['TLS and plaintext', { insecure: true }, 'insecure: true has no effect'],
+    ['an unknown value', { replica: 3 }, "'replica'"],
+    ['an unknown value further down', { autoscaling: { minReplica: 3 } }, "'minReplica'"],
+    ['a misspelt setting', { settings: { POSTERN_ISUER: 'x' } }, "'POSTERN_ISUER'"],
+    ['a setting that the chart sets', { settings: { POSTERN_GRPC_LISTEN: 'x' } }, "'POSTERN_GRPC_LISTEN'"],
+    ['a secret as a plain value', { settings: { POSTERN_SECRET: 'x' } }, "'POSTERN_SECRET'"],
+    ['a misspelt setting of a relay', { relay: { settings: { POSTERN_LOG: 'x' } } }, "'POSTERN_LOG'"],
+    ['a delay that is too long', { shutdownDelay: '90s' }, "'/shutdownDelay'"],
+    ['a digest that is none', { image: { repository: 'r', digest: 'abc' } }, "'/image/digest'"],
+    [
+      'HS256 without its secret',
+      { settings: { POSTERN_ALGORITHM: 'HS256' } },
+      'secretSettings.POSTERN_SECRET',
+    ],
+    [
+      'HS256 with a relay',
+      {
+        settings: { POSTERN_ALGORITHM: 'HS256' },
+        secretSettings: { POSTERN_SECRET: { name: 'shared', key: 'secret' } },
+        relay: { enabled: true },
+      },
+      'remove relay.enabled',
+    ],
+    [
+      'external secrets without a store',
+      { externalSecrets: { enabled: true } },
+      'externalSecrets.storeRef.name',
+    ],
+    [
+      'external secrets without a key',
+      { externalSecrets: { enabled: true, storeRef: { name: 'vault' } } },
+      'externalSecrets.databaseUrl.key',
+    ],
+  ])('R02 refuses %s, and names the value', async (_what, wrong, named) => {
+    const end = await helm(['template', 'postern', chart], { ...minimal, ...wrong });
+    expect(end).toMatchObject({ exitCode: 1, stdout: '', stderr: expect.stringContaining(named) });
+  });
+
+  test('R04 the settings of the pods are accepted: the service, the migration and a relay', async () => {
+    const values = combinations['everything on'] ?? {};
+    const objects = objectsOf(await render(values));
+    const containerOf = (kind: string, name: string) => {
+      const container = find(objects, kind, name).spec?.template?.spec.containers[0];
+      if (!container) throw new Error(`${name} has no container`);
+      return container;
+    };
+    const url = 'postgres://postern@127.0.0.1/postern';
+    const masterKey = randomBytes(32).toString('base64');
+    // Files of the cluster: this is about the settings.
+    const withoutFiles = (container: Container) =>
+      Object.fromEntries(
+        Object.entries(environmentOf(container)).filter(
+          ([name]) => !/^POSTERN_(TLS_|UPSTREAM_CA|LEGACY)/.test(name),
+        ),
+      );
+    const service = loadSettings(
+      {
+        ...withoutFiles(containerOf('Deployment', 'postern')),
+        POSTERN_INSECURE: 'true',
+        DATABASE_URL: url,
+        POSTERN_MASTER_KEY: masterKey,
+      },
+      { for: 'serve' },
+    );
+    expect(service).toMatchObject({
+      // `off` would keep pods of the release before from starting once the Job has migrated.
+      migrate: 'auto',
+      maxApiKeys: 1_000_000,
+      accessTokenTtlSeconds: 300,
+      hashConcurrency: 1,
+      shutdownDelaySeconds: 10,
+      console: true,
+      consoleListen: { kind: 'tcp', host: '127.0.0.1', port: 8082 },
+    });
+    const relay = containerOf('Deployment', 'postern-relay');
+    const settings = loadSettings({ ...withoutFiles(relay), POSTERN_INSECURE: 'true' }, { for: 'sidecar' });
+    expect(settings).toMatchObject({ clientSecret: null, tokenFile: '/var/run/secrets/tokens/postern' });
+    expect(relay.args[2]).toBe('dns:///postern-headless.postern.svc:50051');
+    expect(upstreamFault(settings, relay.args[2] ?? '')).toBeNull();
+    expect(containerOf('Job', 'postern-migrate').env.map(({ name }) => name)).toEqual(['DATABASE_URL_FILE']);
+  });
+
+  test('R05 the migration runs before an install or upgrade, with a Secret and an account that exist then', async () => {
+    const objects = objectsOf(await render(combinations['everything on'] ?? {}));
+    const job = find(objects, 'Job', 'postern-migrate');
+    expect(job.metadata.annotations).toMatchObject({
+      'helm.sh/hook': 'pre-install,pre-upgrade',
+      'helm.sh/hook-delete-policy': 'before-hook-creation,hook-succeeded',
+    });
+    expect(job.spec?.template?.spec).not.toHaveProperty('serviceAccountName');
+    const hooks = objects.filter(({ metadata }) => metadata.annotations?.['helm.sh/hook'] !== undefined);
+    // The Secrets of running pods are no hooks, which Helm deletes before it makes them again.
+    expect(hooks.map(({ kind, metadata }) => `${kind} ${metadata.name}`).sort()).toEqual([
+      'ExternalSecret postern-database-owner',
+      'Job postern-migrate',
+    ]);
+    const weight = (name: string) =>
+      Number(
+        hooks.find(({ metadata }) => metadata.name === name)?.metadata.annotations?.['helm.sh/hook-weight'],
+      );
+    expect(weight('postern-database-owner')).toBeLessThan(weight('postern-migrate'));
+    // Only the migration has the rights of the owner.
+    const owners = containersOf(objects).filter(({ pod }) =>
+      JSON.stringify(pod).includes('postern-database-owner'),
+    );
+    expect(owners.map(({ of }) => of)).toEqual(['Job postern-migrate']);
+  });
+
+  test('R06 verification keeps its addresses while no pod is ready for logins', async () => {
+    const objects = objectsOf(await render({ ...minimal, relay: { enabled: true } }));
+    const probes = (name: string) => find(objects, 'Deployment', name).spec?.template?.spec.containers[0];
+    expect(find(objects, 'Service', 'postern-headless').spec).toMatchObject({
+      clusterIP: 'None',
+      publishNotReadyAddresses: true,
+    });
+    expect(find(objects, 'Service', 'postern').spec).not.toHaveProperty('publishNotReadyAddresses');
+    expect(probes('postern')).toMatchObject({
+      livenessProbe: { httpGet: { path: '/livez' } },
+      readinessProbe: { httpGet: { path: '/readyz' } },
+    });
+    expect(probes('postern-relay')).toMatchObject({
+      livenessProbe: { httpGet: { path: '/livez' } },
+      readinessProbe: { httpGet: { path: '/readyz/verification' } },
+    });
+  });
+
+  test('R07 the named templates of postern-sidecar put a sidecar without a secret into the pod of another chart', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'postern-chart-'));
+    const orders = join(folder, 'orders');
+    await cp(`${root}deploy/helm/postern-sidecar`, join(orders, 'charts/postern-sidecar'), {
+      recursive: true,
+    });
+    writeFileSync(
+      join(orders, 'Chart.yaml'),
+      stringify({
+        apiVersion: 'v2',
+        name: 'orders',
+        version: '1.0.0',
+        dependencies: [{ name: 'postern-sidecar', version: '*' }],
+      }),
+    );
+    await cp(
+      join(root, 'test/interop/kubernetes/orders-deployment.yaml'),
+      join(orders, 'templates/deployment.yaml'),
+      {
+        recursive: true,
+      },
+    );
+    const end = await runTool('helm', ['template', 'orders', orders, '--kube-version', KUBERNETES]);
+    rmSync(folder, { recursive: true });
+    expect(end).toMatchObject({ exitCode: 0, stderr: '' });
+    const pod = find(objectsOf(end.stdout), 'Deployment', 'orders').spec?.template?.spec;
+    const sidecar = pod?.initContainers?.[0];
+    if (!pod || !sidecar) throw new Error('no sidecar');
+    expect(sidecar.restartPolicy).toBe('Always');
+    expect(end.stdout).not.toContain('secretKeyRef');
+    const settings = loadSettings(environmentOf(sidecar), { for: 'sidecar' });
+    expect(settings).toMatchObject({
+      clientSecret: null,
+      grpcListen: { kind: 'unix', path: '/run/postern/grpc.sock' },
+    });
+    expect(upstreamFault(settings, sidecar.args[2] ?? '')).toBeNull();
+    expect(JSON.stringify(pod.volumes)).toContain(
+      '"audience":"https://auth.example.com","expirationSeconds":600',
+    );
+    const mounted = sidecar.volumeMounts.map(({ name }) => name).sort();
+    expect(mounted).toEqual(pod.volumes.map(({ name }) => name).sort());
+    // The service reaches the socket and nothing else of the sidecar.
+    expect(pod.containers[0]?.volumeMounts).toEqual([{ name: 'postern-socket', mountPath: '/run/postern' }]);
+  });
+});
