@@ -138,7 +138,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
   },
   channelzListen: optional(
     'POSTERN_CHANNELZ_LISTEN',
-    'The unix socket, `unix:PATH`, on which gRPC [channelz](operations.md#connections-and-calls-by-channelz) is served: the ' +
+    'The unix socket, `unix:PATH`, on which gRPC [channelz](probes.md#connections-and-calls-by-channelz) is served: the ' +
       'connections of this process with the addresses of their peers, and counts of their calls. Never served elsewhere.',
     value.unixListenAddress,
   ),

@@ -34,7 +34,12 @@ const ofTheChart = new Set([
   'POSTERN_MASTER_KEY_PREVIOUS',
 ]);
 /** Settings that mean nothing in the pods of the chart. */
-const notInPods = new Set(['POSTERN_CHANNELZ_LISTEN', 'POSTERN_DATA_DIR', 'POSTERN_CLIENT_ID', 'POSTERN_CLIENT_SECRET']);
+const notInPods = new Set([
+  'POSTERN_CHANNELZ_LISTEN',
+  'POSTERN_DATA_DIR',
+  'POSTERN_CLIENT_ID',
+  'POSTERN_CLIENT_SECRET',
+]);
 
 interface Schema {
   definitions: Record<'settings' | 'secretSettings', { properties: Record<string, unknown> }>;
