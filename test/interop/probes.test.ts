@@ -125,7 +125,7 @@ describeWith('grpcurl', 'channelz, by grpcurl and the proto file of gRPC', () =>
     channel: { data: { target: string; state: { state: string } } }[];
   }
   async function ask(path: string, method: string, request: object = {}): Promise<Shown> {
-    const words = ['-plaintext', '-unix', ...proto, '-d', JSON.stringify(request), path];
+    const words = ['-plaintext', ...proto, '-d', JSON.stringify(request), `unix:${path}`];
     const { exitCode, stdout, stderr } = await runTool('grpcurl', [
       ...words,
       `grpc.channelz.v1.Channelz/${method}`,
@@ -148,8 +148,8 @@ describeWith('grpcurl', 'channelz, by grpcurl and the proto file of gRPC', () =>
 
   test('R46 the listeners for callers answer UNIMPLEMENTED', async () => {
     const method = 'grpc.channelz.v1.Channelz/GetServers';
-    for (const address of [['-unix', socket], [sidecarAddress]]) {
-      const { stderr } = await runTool('grpcurl', ['-plaintext', ...proto, ...address, method]);
+    for (const address of [`unix:${socket}`, sidecarAddress]) {
+      const { stderr } = await runTool('grpcurl', ['-plaintext', ...proto, address, method]);
       expect(stderr).toContain('Code: Unimplemented');
     }
   });

@@ -1,5 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -135,7 +139,11 @@ describeWith('helm', 'the Helm chart', () => {
     });
     const relay = containerOf('Deployment', 'postern-relay');
     const settings = loadSettings({ ...withoutFiles(relay), POSTERN_INSECURE: 'true' }, { for: 'sidecar' });
-    expect(settings).toMatchObject({ clientSecret: null, tokenFile: '/var/run/secrets/tokens/postern' });
+    expect(settings).toMatchObject({
+      relay: true,
+      clientSecret: null,
+      tokenFile: '/var/run/secrets/tokens/postern',
+    });
     expect(relay.args[2]).toBe('dns:///postern-headless.postern.svc:50051');
     expect(upstreamFault(settings, relay.args[2] ?? '')).toBeNull();
     expect(containerOf('Job', 'postern-migrate').env.map(({ name }) => name)).toEqual(['DATABASE_URL_FILE']);
@@ -185,6 +193,34 @@ describeWith('helm', 'the Helm chart', () => {
     });
   });
 
+  test('R07 the probes of a sidecar pass when it can verify, and fail otherwise', async () => {
+    const text = readFileSync(join(root, 'deploy/helm/postern-sidecar/templates/_sidecar.tpl'), 'utf8');
+    const [, script = ''] = /\$ready := "(.*)" -/.exec(text) ?? [];
+    let answer = 200;
+    const paths: unknown[] = [];
+    const server = createServer((request, response) => {
+      paths.push(request.url);
+      response.writeHead(answer).end();
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const probe = async () => {
+      const child = spawn(process.execPath, ['-e', script.replace(':8081', `:${port}`)], {
+        stdio: 'inherit',
+      });
+      const [exitCode] = (await once(child, 'exit')) as [number];
+      return exitCode;
+    };
+    expect(await probe()).toBe(0);
+    answer = 503;
+    expect(await probe()).toBe(1);
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+    expect(await probe()).toBe(1);
+    expect(paths).toEqual(['/readyz/verification', '/readyz/verification']);
+  });
+
   test('R07 the named templates of postern-sidecar put a sidecar without a secret into the pod of another chart', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'postern-chart-'));
     const orders = join(folder, 'orders');
@@ -226,6 +262,12 @@ describeWith('helm', 'the Helm chart', () => {
     );
     const mounted = sidecar.volumeMounts.map(({ name }) => name).sort();
     expect(mounted).toEqual(pod.volumes.map(({ name }) => name).sort());
+    // The page shows what has been rendered here.
+    const page = readFileSync(join(root, 'docs/kubernetes.md'), 'utf8');
+    const tried = readFileSync(join(root, 'test/interop/kubernetes/orders-deployment.yaml'), 'utf8');
+    const shown = page.match(/^ .*include "postern\.sidecar.*$/gm) ?? [];
+    expect(shown).toHaveLength(3);
+    for (const line of shown) expect(tried).toContain(line.trim());
     // The service reaches the socket and nothing else of the sidecar.
     expect(pod.containers[0]?.volumeMounts).toEqual([{ name: 'postern-socket', mountPath: '/run/postern' }]);
   });

@@ -92,7 +92,7 @@ describeWith('kubernetes', 'tokens of pods, from a real Kubernetes API server', 
       .replaceAll('auth.example.com:443', fixture.service.grpcAddress);
     const objects = objectsOf(manifest);
     const template = find(objects, 'Deployment', 'orders').spec?.template as unknown as {
-      spec: PodSpec & {
+      spec: Omit<PodSpec, 'volumes'> & {
         volumes: { projected?: { sources: { serviceAccountToken: { audience: string } }[] } }[];
       };
     };
