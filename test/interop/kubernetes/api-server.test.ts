@@ -50,7 +50,7 @@ const describeDryRun = (tests: () => void) =>
 
 describeDryRun(() => {
   const folder = mkdtempSync(join(tmpdir(), 'postern-api-server-'));
-  let cluster: RunningKubernetes;
+  let cluster: RunningKubernetes | undefined;
   beforeAll(async () => {
     cluster = await startKubernetes(folder, createAuthority('cluster'));
     const all = (await Promise.all(sources.map(([, objects]) => objects()))).flat();
@@ -77,8 +77,13 @@ describeDryRun(() => {
     rmSync(folder, { recursive: true });
   });
 
+  const applied: RunningKubernetes['apply'] = (object, options) => {
+    if (!cluster) throw new Error('the API server did not start');
+    return cluster.apply(object, options);
+  };
+
   async function expectAccepted(object: ClusterObject, options: { dryRun?: boolean } = {}): Promise<void> {
-    const { status, body } = await cluster.apply(object, options);
+    const { status, body } = await applied(object, options);
     const refused = status >= 300 ? body['message'] : null;
     expect([object.kind, object.metadata.name, refused]).toEqual([object.kind, object.metadata.name, null]);
   }
@@ -115,7 +120,7 @@ describeDryRun(() => {
     };
   };
   const verdict = async (object: ClusterObject) => {
-    const { status, body } = await cluster.apply(object, { dryRun: true });
+    const { status, body } = await applied(object, { dryRun: true });
     return `${status} ${String(body['message'])}`;
   };
 
