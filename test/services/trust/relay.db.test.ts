@@ -115,7 +115,7 @@ test('R12 a relay authenticates its watchers as the service does, and ends the s
 
 test('R12 a relay refuses a service token for another audience', async () => {
   const shop = await startTestService({ POSTERN_AUDIENCE: 'postern,shop' }, store);
-  const { id, secret } = await admin.createService('shop', [], { allowedAudiences: ['shop'] });
+  const { id, secret } = await admin.createService('shop');
   const relay = await startTestRelay({ trust: shop.grpcAddress, tokens: shop.grpcAddress }, credential);
   await until(isReady(relay), 'the relay has its first list');
   const { response, message } = await shop.call('postern.v1.AuthService/IssueServiceToken', {
