@@ -282,7 +282,7 @@ describeWith('helm', 'the Helm chart', () => {
 
   test('R07 a sidecar has a token or a client certificate', async () => {
     const withCertificate = (template: string) =>
-      template.replace(/"issuer" .*/, '"upstreamCert" "orders-client"');
+      template.replace(/"issuer" .*/, '"upstreamCert" "orders-client" "tokenUpstream" "postern:50051"');
     const end = await renderOrders(withCertificate);
     expect(end).toMatchObject({ exitCode: 0, stderr: '' });
     const objects = objectsOf(end.stdout);
@@ -291,6 +291,7 @@ describeWith('helm', 'the Helm chart', () => {
       expect.arrayContaining(['POSTERN_UPSTREAM_CERT', 'POSTERN_UPSTREAM_KEY']),
     );
     expect(end.stdout).not.toContain('POSTERN_TOKEN_FILE');
+    expect(pod?.initContainers?.[0]?.args[2]).toBe('--token-upstream=postern:50051');
     const mounted = pod?.initContainers?.[0]?.volumeMounts.map(({ name }) => name).sort();
     expect(mounted).toEqual(pod?.volumes.map(({ name }) => name).sort());
     expect(await renderOrders((template) => template.replace(/"issuer" .*/, ''))).toMatchObject({
@@ -312,7 +313,9 @@ describeWith('helm', 'the Helm chart', () => {
       clientSecret: null,
       grpcListen: { kind: 'unix', path: '/run/postern/grpc.sock' },
     });
-    expect(upstreamFault(settings, sidecar.args[2] ?? '')).toBeNull();
+    const upstream = 'dns:///postern-headless.postern.svc:50051';
+    expect(sidecar.args).toEqual(['sidecar', `--upstream=${upstream}`]);
+    expect(upstreamFault(settings, upstream)).toBeNull();
     expect(JSON.stringify(pod.volumes)).toContain(
       '"audience":"https://auth.example.com","expirationSeconds":600',
     );

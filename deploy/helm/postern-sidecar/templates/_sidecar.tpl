@@ -3,6 +3,7 @@ A sidecar of Postern for a pod of another chart; docs/kubernetes.md shows it in 
 
   image      of Postern, with its version or digest. Required.
   upstream   the gRPC address of Postern or of its relays. Required.
+  tokenUpstream  that of Postern, when `upstream` is a relay, which issues no tokens
   issuer     POSTERN_ISSUER of Postern: the audience of the pod's token, which the sidecar exchanges. Required without upstreamCert.
   upstreamCert  the name of a TLS Secret with a client certificate, for mutual TLS. Without an issuer it is the credential.
   upstreamCa `system`, or the name of a ConfigMap with ca.crt. Without it the connection to Postern is plaintext, as in a mesh.
@@ -18,7 +19,12 @@ The pod needs `serviceAccountName` of the account that is bound. The service is 
 - name: postern
   image: {{ required "postern.sidecar: image is required" .image }}
   restartPolicy: Always
-  args: [sidecar, --upstream, {{ required "postern.sidecar: upstream is required" .upstream | quote }}]
+  args:
+    - sidecar
+    - --upstream={{ required "postern.sidecar: upstream is required" .upstream }}
+    {{- with .tokenUpstream }}
+    - --token-upstream={{ . }}
+    {{- end }}
   env:
     {{- if .issuer }}
     - { name: POSTERN_TOKEN_FILE, value: /var/run/secrets/postern/token }
