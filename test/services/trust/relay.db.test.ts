@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
@@ -131,6 +133,26 @@ test('R12 a relay refuses a service token for another audience', async () => {
   ]);
   await relay.stop();
   await shop.stop();
+});
+
+test('R14 a relay passes ResolveApiKey on with its own credential', async () => {
+  const user = bearer(await service.tokenOf(email, password));
+  const { response, message } = await service.call(
+    'postern.v1.AuthService/CreateApiKey',
+    { name: 'laptop' },
+    { authorization: String(user.get('authorization')[0]) },
+  );
+  if (!response) throw new Error(message);
+  const resolve = (relay: TestRelay, key: string, headers: grpc.Metadata) => {
+    const key_sha256 = createHash('sha256').update(key).digest();
+    return relay.call('postern.v1.TrustService/ResolveApiKey', { key_sha256 }, headers);
+  };
+  const key = String(response['secret']);
+  const grant = (await resolve(second, key, metadata)).response;
+  expect(grant).toMatchObject({ subject_type: 'USER', audience: 'postern', roles: [] });
+  expect((await resolve(second, 'pak_unknown', metadata)).reason).toBe('RESOURCE_NOT_FOUND');
+  expect((await resolve(second, key, user)).reason).toBe('SERVICE_REQUIRED');
+  expect((await resolve(second, key, new grpc.Metadata())).reason).toBe('CREDENTIALS_MISSING');
 });
 
 test('R13 a fifth relay in a row is refused, and says so', async () => {
