@@ -54,21 +54,30 @@ export interface Sidecar {
   stop(): Promise<void>;
 }
 
+/** What a sidecar connects to. */
+export interface Upstreams {
+  /** Serves WatchTrust: the service, or a relay. */
+  readonly trust: string;
+  /** Issues the tokens for it: the service. */
+  readonly tokens: string;
+}
+
 /** Why a sidecar must not connect to this upstream with these settings; null when it may. */
 export function upstreamFault(
   settings: Settings,
   upstream: string,
+  option = '--upstream',
 ): { message: string; advice: string } | null {
   if (!isTarget(upstream)) {
     return {
-      message: '--upstream is not an address',
+      message: `${option} is not an address`,
       advice: 'Write HOST:PORT, [IPv6]:PORT, unix:PATH, dns:///NAME:PORT or ipv4:ADDRESS:PORT,ADDRESS:PORT.',
     };
   }
   if (isLocalTarget(upstream)) return null;
   if (settings.upstreamCa !== null || settings.insecure) return null;
   return {
-    message: `the connection to --upstream ${upstream} would leave this machine in plaintext`,
+    message: `the connection to ${option} ${upstream} would leave this machine in plaintext`,
     advice: 'Set POSTERN_UPSTREAM_CA, or POSTERN_INSECURE=true if a proxy in between encrypts it.',
   };
 }
@@ -80,11 +89,11 @@ export function upstreamFault(
  */
 export async function startSidecar(
   settings: Settings,
-  address: string,
+  upstreams: Upstreams,
   log: Logger,
   linesLost: () => number,
 ): Promise<Sidecar> {
-  const upstream = upstreamOf(settings, address);
+  const upstream = upstreamOf(settings, upstreams.trust);
   const policy = await openPolicy(settings, log);
   const tracing = await openTracing(settings.traceEndpoint, 'postern-sidecar');
 
@@ -92,8 +101,8 @@ export async function startSidecar(
   const trust = new TrustBundle();
   const relayPath = settings.relay ? new RelayPath() : null;
   const credentials = channelCredentials(upstream);
-  const client = new TrustServiceClient(address, credentials, channelOptions(upstream));
-  const credential = credentialOf(settings, upstream);
+  const client = new TrustServiceClient(upstreams.trust, credentials, channelOptions(upstream));
+  const credential = credentialOf(settings, upstreamOf(settings, upstreams.tokens));
   const source = new StreamTrustSource({
     client,
     bundle: trust,

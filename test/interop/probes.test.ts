@@ -35,7 +35,7 @@ beforeAll(async () => {
   const settings = { ...anyPorts, POSTERN_CHANNELZ_LISTEN: `unix:${channelzOfSidecar}` };
   sidecar = await startSidecar(
     loadSettings(settings, { for: 'sidecar' }),
-    `unix:${socket}`,
+    { trust: `unix:${socket}`, tokens: `unix:${socket}` },
     pino({ level: 'silent' }),
     () => 0,
   );
@@ -73,9 +73,10 @@ describeWith('grpc-health-probe', 'grpc-health-probe', () => {
   });
 
   test('of a sidecar that has received no keys: not serving', async () => {
+    const nowhere = `unix:${folder}/nothing.sock`;
     const alone = await startSidecar(
       loadSettings(anyPorts, { for: 'sidecar' }),
-      `unix:${folder}/nothing.sock`,
+      { trust: nowhere, tokens: nowhere },
       pino({ level: 'silent' }),
       () => 0,
     );

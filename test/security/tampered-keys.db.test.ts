@@ -1,7 +1,9 @@
 import { status } from '@grpc/grpc-js';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 
+import { keyFindings } from '../../src/cli/doctor/key-findings.ts';
+import { loadSettings } from '../../src/config/load-settings.ts';
 import { ownOrigin } from '../../src/domain/operation-call.ts';
 import { type MasterKey, masterKeyOf } from '../../src/crypto/sealed-envelope.ts';
 import { checkStoredKey, StoredKeyChecker } from '../../src/features/signing-keys/check-stored-keys.ts';
@@ -26,22 +28,31 @@ import { serviceEnvironment } from '../support/service-environment.ts';
 const ann = { email: 'ann@example.com', password: 'correct horse battery' };
 const ours = [masterKeyOf(Buffer.from(masterKey, 'base64'))];
 
-/** A database with one retired and one active key; the attacker has the role of the service, not the master key. */
-let store: TestDatabase;
-let writer: Client;
+/** A database with one retired and one active key, of which each test gets a copy. */
+let prepared: TestDatabase;
+let roleName: string;
 let adminId: string;
+let store: TestDatabase;
+/** The attacker has the role of the service, not the master key. */
+let writer: Client;
 /** The key pair of the attacker. */
 let forged: SigningKeyPair;
 const running: TestService[] = [];
 
-beforeEach(async () => {
-  store = await createTestDatabase();
-  const first = await startTestService({}, store);
+beforeAll(async () => {
+  prepared = await createTestDatabase();
+  const first = await startTestService({}, prepared);
   adminId = await first.addUser(ann.email, ann.password, ['admin']);
-  await rotate();
+  await rotate(true, prepared);
   await first.stop();
-  const role = await createServiceRole(store);
-  writer = new Client({ connectionString: role.url });
+  roleName = (await createServiceRole(prepared)).name;
+});
+afterAll(() => prepared.drop());
+beforeEach(async () => {
+  store = await createTestDatabase({ copyOf: prepared });
+  const url = new URL(store.url);
+  url.username = roleName;
+  writer = new Client({ connectionString: url.href });
   await writer.connect();
   forged = await generateSigningKey('ES256');
 });
@@ -52,11 +63,10 @@ afterEach(async () => {
   await store.drop();
 });
 
-async function rotate(now = true): Promise<string> {
+async function rotate(now = true, { database } = store): Promise<string> {
   const by = { actor: { type: 'operator', id: null }, origin: ownOrigin } as const;
-  return (
-    await rotateSigningKey({ database: store.database, policy: keyPolicy, masterKeys: ours }, { now, ...by })
-  ).kid;
+  const { kid } = await rotateSigningKey({ database, policy: keyPolicy, masterKeys: ours }, { now, ...by });
+  return kid;
 }
 
 async function start(): Promise<TestService> {
@@ -117,6 +127,9 @@ async function afterLooks(service: TestService): Promise<void> {
   await until(async () => (await publishedKids(service)).includes(kid), 'the new key is published');
 }
 
+const kidIsNoThumbprint = `INSERT INTO signing_keys (kid, algorithm, state, public_jwk, activate_at, remove_at)
+  SELECT E'x\n\x1b[31m', 'ES256', 'retired', $1, now(), now() + interval '1 day'`;
+
 /** How a database writer may try to have his public key published. The first parameter is the forged JWK. */
 const attempts: readonly (readonly [string, string])[] = [
   ['the public key of a retired row', `UPDATE signing_keys SET public_jwk = $1 WHERE state = 'retired'`],
@@ -145,11 +158,7 @@ const attempts: readonly (readonly [string, string])[] = [
      SELECT $1::jsonb->>'kid', 'ES256', 'pending', $1, sealed_private_key, now() - interval '1 minute'
      FROM signing_keys WHERE state = 'active'`,
   ],
-  [
-    'a row whose kid is no thumbprint',
-    `INSERT INTO signing_keys (kid, algorithm, state, public_jwk, activate_at, remove_at)
-     SELECT E'x\n\x1b[31m', 'ES256', 'retired', $1, now(), now() + interval '1 day'`,
-  ],
+  ['a row whose kid is no thumbprint', kidIsNoThumbprint],
 ];
 
 describe('K06 a running service does not trust a key replaced by a database writer', () => {
@@ -173,6 +182,14 @@ describe('K06 a running service does not trust a key replaced by a database writ
     expect(await account.verdict(service, before)).toBe('OK');
     await account.login(service, ann.email, ann.password);
     expect(errorsOf(service).map(({ event }) => event)).toEqual(['signing-key-refused']);
+    const findings = await keyFindings(store.database, loadSettings(environment()), 5_000);
+    expect(findings).toContainEqual(
+      expect.objectContaining({ check: 'keys', verdict: 'fault', exitCode: 3 }),
+    );
+  });
+
+  test('doctor ends with exit code 3, and prints no control character of a row', async () => {
+    await writer.query(kidIsNoThumbprint, [forged.publicJwk]);
     const doctor = await runPostern(['doctor'], { environment: environment() });
     expect(doctor.exitCode).toBe(3);
     expect(doctor.stdout).toMatch(/FAIL {2}keys .*\S/);

@@ -14,7 +14,7 @@ export interface Update {
     clock_skew: number;
   };
   readonly revocations?: { revocations: Revoked[]; complete: boolean; snapshot: boolean };
-  readonly heartbeat?: { news_age_ms: number };
+  readonly heartbeat?: { news_age_ms: number; relay_path: Buffer[] };
 }
 
 interface Revoked {
@@ -50,7 +50,12 @@ export class TrustWatch {
   constructor(
     address: string,
     cursor = '',
-    options: { reads?: boolean; metadata?: grpc.Metadata; credentials?: grpc.ChannelCredentials } = {},
+    options: {
+      reads?: boolean;
+      metadata?: grpc.Metadata;
+      credentials?: grpc.ChannelCredentials;
+      relayId?: Buffer;
+    } = {},
   ) {
     this.cursor = cursor;
     this.#client = new grpc.Client(address, options.credentials ?? grpc.credentials.createInsecure(), {
@@ -64,7 +69,7 @@ export class TrustWatch {
       method.path,
       method.requestSerialize,
       decode,
-      { cursor },
+      { cursor, ...(options.relayId && { relay_id: options.relayId }) },
       options.metadata ?? new grpc.Metadata(),
     );
     this.#call.on('error', () => undefined);

@@ -329,3 +329,44 @@ test('no refusal shows the key', async () => {
   expect(shown).toHaveLength(3);
   for (const text of texts) expect(shown.join()).not.toContain(text);
 });
+
+describe('R14 answering for a relay', () => {
+  const sha256 = createHash('sha256').update(key).digest();
+  const { maxAge: _, ...rights } = grantWith();
+
+  test('asks once for all, and gives what is left of the time', async () => {
+    const { service, resolver, pass, verify } = setUp(grantWith());
+    const [first, same] = await Promise.all([resolver.answerOf(sha256), resolver.answerOf(sha256)]);
+    expect([first, same]).toEqual([grantWith(), grantWith()]);
+    pass(100);
+    expect(await resolver.answerOf(sha256)).toEqual({ ...rights, maxAge: 500 });
+    // Its own verifications use the same answer.
+    await verify();
+    expect(service.calls).toHaveLength(1);
+  });
+
+  test('has none for a key that is unknown, revoked or expired', async () => {
+    const unknown = setUp(null);
+    expect(await unknown.resolver.answerOf(sha256)).toBeNull();
+    expect(await unknown.resolver.answerOf(sha256)).toBeNull();
+    expect(unknown.service.calls).toHaveLength(1);
+    const revoked = setUp(grantWith());
+    await revoked.resolver.answerOf(sha256);
+    revoked.revoke(grantWith().id);
+    expect(await revoked.resolver.answerOf(sha256)).toBeNull();
+    const expiring = setUp(grantWith({ expiresAt: new Date(START_MS + 60_000) }));
+    await expiring.resolver.answerOf(sha256);
+    expiring.pass(60);
+    expect(await expiring.resolver.answerOf(sha256)).toBeNull();
+  });
+
+  test('asks again for one whose rights have changed', async () => {
+    const { service, resolver, revoke } = setUp(grantWith());
+    await resolver.answerOf(sha256);
+    revoke(grantWith().revocationId);
+    const now = grantWith({ revocationId: 'b7d1f6ce-6a3c-4f3e-8a4e-00000000000f', roles: [] });
+    service.answer = now;
+    expect(await resolver.answerOf(sha256)).toEqual(now);
+    expect(service.calls).toHaveLength(2);
+  });
+});

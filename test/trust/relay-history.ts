@@ -215,7 +215,7 @@ class Client {
   }
 }
 
-export const mixes: Readonly<Record<string, Mix>> = (() => {
+export const mixes: readonly (readonly [name: string, Mix])[] = (() => {
   // Some transaction is open most of the time, so that much is committed above the horizon.
   const usual = {
     begin: 6,
@@ -228,7 +228,7 @@ export const mixes: Readonly<Record<string, Mix>> = (() => {
     restart: 0,
     failOver: 0,
   };
-  return {
+  const mixesByName: Readonly<Record<string, Mix>> = {
     'late commits and hops': usual,
     'many revocations at once, and breaks between chunks': {
       ...usual,
@@ -240,6 +240,7 @@ export const mixes: Readonly<Record<string, Mix>> = (() => {
     'relays that restart': { ...usual, restart: 2 },
     'databases that fail over': { ...usual, failOver: 1 },
   };
+  return Object.entries(mixesByName);
 })();
 
 /** The seeds, of `count`, of the histories in which a revocation is lost. */
@@ -278,7 +279,7 @@ export function lostIn(seed: number, mix: Mix, parts: RelayParts = realParts): s
     for (const client of clients) if (client.upstream === bundle) client.lose();
   };
   const steps = Object.entries(mix).flatMap(([name, weight]) =>
-    Array<keyof Mix>(weight).fill(name as keyof Mix),
+    Array.from({ length: Number(weight) }, () => name as keyof Mix),
   );
 
   for (let step = 0; step < STEPS; step += 1) {

@@ -9,22 +9,30 @@ export const sidecar: CommandDefinition = (command) => {
       '--upstream <address>',
       'address of the service: HOST:PORT, unix:PATH, dns:///NAME:PORT or ipv4:ADDRESS:PORT,ADDRESS:PORT',
     )
+    .option(
+      '--token-upstream <address>',
+      'address of the service, when --upstream is a relay, which issues no tokens; the same forms',
+    )
     .addHelpText(
       'after',
       '\nThe sidecar authenticates with a service account, POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET (postern service create),\n' +
         'or with the token of a workload that is bound to one, POSTERN_TOKEN_FILE (postern service bind).\n' +
+        'With POSTERN_RELAY=on it serves WatchTrust on, to verifiers and to other sidecars.\n' +
         'It needs none through a unix socket, or with a client certificate that the service lists.',
     )
-    .action(async ({ upstream }: { upstream: string }) => {
+    .action(async ({ upstream, tokenUpstream }: { upstream: string; tokenUpstream?: string }) => {
       keepHeapSmall();
       const [{ runUntilSignal }, { startSidecar, upstreamFault }] = await Promise.all([
         import('../../compose/run-until-signal.ts'),
         import('../../compose/sidecar.ts'),
       ]);
       await runUntilSignal('sidecar', (settings, log, _onFatal, linesLost) => {
-        const fault = upstreamFault(settings, upstream);
+        const fault =
+          upstreamFault(settings, upstream) ??
+          (tokenUpstream === undefined ? null : upstreamFault(settings, tokenUpstream, '--token-upstream'));
         if (fault !== null) throw wrongUse(fault.message, fault.advice);
-        return startSidecar(settings, upstream, log, linesLost);
+        const upstreams = { trust: upstream, tokens: tokenUpstream ?? upstream };
+        return startSidecar(settings, upstreams, log, linesLost);
       });
     });
 };

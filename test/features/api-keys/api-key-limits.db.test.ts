@@ -34,8 +34,8 @@ let fixture: AdminFixture;
 let asAdmin: string;
 beforeAll(async () => {
   database = await createTestDatabase();
-  service = await startTestService({ POSTERN_API_KEYS_MAX: '120' }, database);
-  second = await startTestService({ POSTERN_API_KEYS_MAX: '120' }, database);
+  service = await startTestService({ POSTERN_API_KEYS_MAX: '60' }, database);
+  second = await startTestService({ POSTERN_API_KEYS_MAX: '60' }, database);
   fixture = await openAdminFixture(database);
   await service.addUser('ann@example.com', password, ['admin']);
   asAdmin = `Bearer ${await service.tokenOf('ann@example.com', password)}`;
@@ -109,14 +109,14 @@ describe('Q06 limits hold under concurrency', () => {
   });
 
   test('all owners together have at most POSTERN_API_KEYS_MAX', async () => {
-    const users = await Promise.all([newUser(), newUser(), newUser()]);
+    const users = await Promise.all([newUser(), newUser()]);
     const outcomes = await Promise.all(
       users.flatMap((userId) =>
-        Array.from({ length: 45 }, (_, index) => createInTurn(userId, index % 2 ? service : second)),
+        Array.from({ length: 35 }, (_, index) => createInTurn(userId, index % 2 ? service : second)),
       ),
     );
     const verdicts = outcomes.map(verdictOf);
-    expect(verdicts.filter((verdict) => verdict === 'OK')).toHaveLength(120);
+    expect(verdicts.filter((verdict) => verdict === 'OK')).toHaveLength(60);
     expect(new Set(verdicts)).toEqual(new Set(['OK', 'API_KEY_LIMIT_REACHED']));
     for (const user_id of users) await administer('DeleteUser', { user_id });
   });

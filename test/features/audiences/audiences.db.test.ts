@@ -193,7 +193,7 @@ describe('W20 every verifier learns an audience while it runs', () => {
         { ...anyPorts, POSTERN_CLIENT_ID: credential.id, POSTERN_CLIENT_SECRET: credential.secret },
         { for: 'sidecar' },
       ),
-      second.grpcAddress,
+      { trust: second.grpcAddress, tokens: second.grpcAddress },
       pino({ level: 'silent' }),
       () => 0,
     );

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +14,9 @@ import { stringify } from 'yaml';
 import { settingRows } from '../../../src/config/settings-table.ts';
 import { loadSettings } from '../../../src/config/load-settings.ts';
 import { upstreamFault } from '../../../src/compose/sidecar.ts';
-import { runTool } from '../run-tool.ts';
+import type { SettingsPurpose } from '../../../src/config/setting-values.ts';
+import { createAuthority } from '../../support/certificates.ts';
+import { runTool, type ToolEnd } from '../run-tool.ts';
 import { describeWith } from '../tool.ts';
 import {
   chart,
@@ -25,9 +27,11 @@ import {
   helm,
   KUBERNETES,
   objectsOf,
+  type PodSpec,
   render,
   root,
   type Values,
+  type Volume,
 } from './chart.ts';
 
 const minimal = combinations['minimal'] ?? {};
@@ -39,6 +43,30 @@ const names = Object.values(settingRows).flatMap(({ name, isSecret }) =>
 function environmentOf({ env }: Container): Record<string, string> {
   const plain = env.filter(({ name }) => !name.endsWith('_FILE') || name === 'POSTERN_TOKEN_FILE');
   return Object.fromEntries(plain.map(({ name, value }) => [name, value ?? '1']));
+}
+
+/** The files that the volumes of a pod put into a container, by their path. */
+function filesIn(
+  pod: PodSpec,
+  container: Container,
+  secrets: Readonly<Record<string, Readonly<Record<string, string>>>>,
+): Map<string, string> {
+  const filesOf = ({ secret, projected }: Volume): [string, string][] => {
+    const content = secrets[secret?.secretName ?? ''] ?? {};
+    const tokens = projected?.sources.map(({ serviceAccountToken: { path } }) => path) ?? [];
+    return [
+      ...(secret?.items?.map(({ key, path }): [string, string] => [path, content[key] ?? '']) ??
+        Object.entries(content)),
+      ...tokens.map((path): [string, string] => [path, 'a token']),
+    ];
+  };
+  return new Map(
+    container.volumeMounts.flatMap(({ name, mountPath }) =>
+      filesOf(pod.volumes.find((volume) => volume.name === name) ?? { name }).map(
+        ([path, text]) => [`${mountPath}/${path}`, text] as const,
+      ),
+    ),
+  );
 }
 
 describeWith('helm', 'the Helm chart', () => {
@@ -64,6 +92,7 @@ describeWith('helm', 'the Helm chart', () => {
     ['no image', { image: {} }, "'/image/repository'"],
     ['neither TLS nor a mesh', { tls: {} }, 'tls.secretName'],
     ['TLS and plaintext', { insecure: true }, 'insecure: true has no effect'],
+    ['mutual TLS without TLS', { tls: { clientCaSecret: 'clients' }, insecure: true }, 'tls.clientCaSecret'],
     ['an unknown value', { replica: 3 }, "'replica'"],
     ['an unknown value further down', { autoscaling: { minReplica: 3 } }, "'minReplica'"],
     ['a misspelt setting', { settings: { POSTERN_ISUER: 'x' } }, "'POSTERN_ISUER'"],
@@ -101,52 +130,62 @@ describeWith('helm', 'the Helm chart', () => {
     expect(end).toMatchObject({ exitCode: 1, stdout: '', stderr: expect.stringContaining(named) });
   });
 
-  test('R04 the settings of the pods are accepted: the service, the migration and a relay', async () => {
-    const values = combinations['everything on'] ?? {};
-    const objects = objectsOf(await render(values));
-    const containerOf = (kind: string, name: string) => {
-      const container = find(objects, kind, name).spec?.template?.spec.containers[0];
-      if (!container) throw new Error(`${name} has no container`);
-      return container;
+  test('R04 the settings of the pods are accepted, and each file is where a volume puts it', async () => {
+    const objects = objectsOf(await render(combinations['everything on'] ?? {}));
+    const authority = createAuthority('cluster');
+    const { cert, key } = authority.issue({ dns: ['postern.postern.svc'] });
+    /** What is in the Secrets, by their name and key; without the key where all of it is mounted. */
+    const secrets: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+      'postern-database': { url: 'postgres://postern@127.0.0.1/postern' },
+      'postern-database-owner': { url: 'postgres://owner@127.0.0.1/postern' },
+      'postern-master-key': { key: randomBytes(32).toString('base64') },
+      previous: { key: randomBytes(32).toString('base64') },
+      legacy: { secret: randomBytes(32).toString('hex') },
+      'postern-tls': { 'tls.crt': cert, 'tls.key': key, 'ca.crt': authority.cert },
+      clients: { 'ca.crt': authority.cert },
+      'database-ca': { 'ca.crt': authority.cert },
     };
-    const url = 'postgres://postern@127.0.0.1/postern';
-    const masterKey = randomBytes(32).toString('base64');
-    // Files of the cluster: this is about the settings.
-    const withoutFiles = (container: Container) =>
-      Object.fromEntries(
-        Object.entries(environmentOf(container)).filter(
-          ([name]) => !/^POSTERN_(TLS_|UPSTREAM_CA|LEGACY)/.test(name),
-        ),
-      );
-    const service = loadSettings(
-      {
-        ...withoutFiles(containerOf('Deployment', 'postern')),
-        POSTERN_INSECURE: 'true',
-        DATABASE_URL: url,
-        POSTERN_MASTER_KEY: masterKey,
-      },
-      { for: 'serve' },
-    );
-    expect(service).toMatchObject({
+    const load = (kind: string, name: string, purpose: SettingsPurpose) => {
+      const pod = find(objects, kind, name).spec?.template?.spec;
+      const [container] = pod?.containers ?? [];
+      if (!pod || !container) throw new Error(`${name} has no container`);
+      const files = filesIn(pod, container, secrets);
+      const readFile = (path: string) => {
+        const text = files.get(path);
+        if (text === undefined) throw Object.assign(new Error(path), { code: 'ENOENT' });
+        return text;
+      };
+      const environment = Object.fromEntries(container.env.map(({ name, value }) => [name, value ?? '1']));
+      return { settings: loadSettings(environment, { for: purpose, readFile }), container, files };
+    };
+
+    const service = load('Deployment', 'postern', 'serve');
+    expect(service.settings).toMatchObject({
       // `off` would keep pods of the release before from starting once the Job has migrated.
       migrate: 'auto',
       maxApiKeys: 1_000_000,
       accessTokenTtlSeconds: 300,
       hashConcurrency: 1,
       shutdownDelaySeconds: 10,
+      insecure: false,
       console: true,
       consoleListen: { kind: 'tcp', host: '127.0.0.1', port: 8082 },
     });
-    const relay = containerOf('Deployment', 'postern-relay');
-    const settings = loadSettings({ ...withoutFiles(relay), POSTERN_INSECURE: 'true' }, { for: 'sidecar' });
-    expect(settings).toMatchObject({
-      relay: true,
-      clientSecret: null,
-      tokenFile: '/var/run/secrets/tokens/postern',
-    });
-    expect(relay.args[2]).toBe('dns:///postern-headless.postern.svc:50051');
-    expect(upstreamFault(settings, relay.args[2] ?? '')).toBeNull();
-    expect(containerOf('Job', 'postern-migrate').env.map(({ name }) => name)).toEqual(['DATABASE_URL_FILE']);
+    expect(service.settings.databaseUrl?.reveal()).toBe(secrets['postern-database']?.['url']);
+    expect(service.settings.masterKeyPrevious?.base64()).toEqual(
+      Buffer.from(secrets['previous']?.['key'] ?? '', 'base64'),
+    );
+
+    const relay = load('Deployment', 'postern-relay', 'sidecar');
+    const [command, , upstream = ''] = relay.container.args;
+    expect([command, upstream]).toEqual(['sidecar', 'dns:///postern-headless.postern.svc:50051']);
+    expect(upstreamFault(relay.settings, upstream)).toBeNull();
+    expect(relay.settings).toMatchObject({ relay: true, clientSecret: null, logLevel: 'debug' });
+    expect(relay.files.has(relay.settings.tokenFile ?? '')).toBe(true);
+
+    const migration = load('Job', 'postern-migrate', 'command');
+    expect(migration.settings.databaseUrl?.reveal()).toBe(secrets['postern-database-owner']?.['url']);
+    expect(migration.container.args).toEqual(['migrate', '--grant-to', 'postern']);
   });
 
   test('R05 the migration runs before an install or upgrade, with a Secret and an account that exist then', async () => {
@@ -221,30 +260,48 @@ describeWith('helm', 'the Helm chart', () => {
     expect(paths).toEqual(['/readyz/verification', '/readyz/verification']);
   });
 
-  test('R07 the named templates of postern-sidecar put a sidecar without a secret into the pod of another chart', async () => {
+  /** The chart of a service that uses the library chart, with these changes to its template. */
+  async function renderOrders(change: (template: string) => string): Promise<ToolEnd> {
     const folder = mkdtempSync(join(tmpdir(), 'postern-chart-'));
     const orders = join(folder, 'orders');
     await cp(`${root}deploy/helm/postern-sidecar`, join(orders, 'charts/postern-sidecar'), {
       recursive: true,
     });
+    const dependencies = [{ name: 'postern-sidecar', version: '*' }];
     writeFileSync(
       join(orders, 'Chart.yaml'),
-      stringify({
-        apiVersion: 'v2',
-        name: 'orders',
-        version: '1.0.0',
-        dependencies: [{ name: 'postern-sidecar', version: '*' }],
-      }),
+      stringify({ apiVersion: 'v2', name: 'orders', version: '1.0.0', dependencies }),
     );
-    await cp(
-      join(root, 'test/interop/kubernetes/orders-deployment.yaml'),
-      join(orders, 'templates/deployment.yaml'),
-      {
-        recursive: true,
-      },
-    );
+    mkdirSync(join(orders, 'templates'));
+    const template = readFileSync(join(root, 'test/interop/kubernetes/orders-deployment.yaml'), 'utf8');
+    writeFileSync(join(orders, 'templates/deployment.yaml'), change(template));
     const end = await runTool('helm', ['template', 'orders', orders, '--kube-version', KUBERNETES]);
     rmSync(folder, { recursive: true });
+    return end;
+  }
+
+  test('R07 a sidecar has a token or a client certificate', async () => {
+    const withCertificate = (template: string) =>
+      template.replace(/"issuer" .*/, '"upstreamCert" "orders-client" "tokenUpstream" "postern:50051"');
+    const end = await renderOrders(withCertificate);
+    expect(end).toMatchObject({ exitCode: 0, stderr: '' });
+    const objects = objectsOf(end.stdout);
+    const pod = find(objects, 'Deployment', 'orders').spec?.template?.spec;
+    expect(pod?.initContainers?.[0]?.env.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['POSTERN_UPSTREAM_CERT', 'POSTERN_UPSTREAM_KEY']),
+    );
+    expect(end.stdout).not.toContain('POSTERN_TOKEN_FILE');
+    expect(pod?.initContainers?.[0]?.args[2]).toBe('--token-upstream=postern:50051');
+    const mounted = pod?.initContainers?.[0]?.volumeMounts.map(({ name }) => name).sort();
+    expect(mounted).toEqual(pod?.volumes.map(({ name }) => name).sort());
+    expect(await renderOrders((template) => template.replace(/"issuer" .*/, ''))).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('issuer or upstreamCert is required'),
+    });
+  });
+
+  test('R07 the named templates of postern-sidecar put a sidecar without a secret into the pod of another chart', async () => {
+    const end = await renderOrders((template) => template);
     expect(end).toMatchObject({ exitCode: 0, stderr: '' });
     const pod = find(objectsOf(end.stdout), 'Deployment', 'orders').spec?.template?.spec;
     const sidecar = pod?.initContainers?.[0];
@@ -256,7 +313,9 @@ describeWith('helm', 'the Helm chart', () => {
       clientSecret: null,
       grpcListen: { kind: 'unix', path: '/run/postern/grpc.sock' },
     });
-    expect(upstreamFault(settings, sidecar.args[2] ?? '')).toBeNull();
+    const upstream = 'dns:///postern-headless.postern.svc:50051';
+    expect(sidecar.args).toEqual(['sidecar', `--upstream=${upstream}`]);
+    expect(upstreamFault(settings, upstream)).toBeNull();
     expect(JSON.stringify(pod.volumes)).toContain(
       '"audience":"https://auth.example.com","expirationSeconds":600',
     );

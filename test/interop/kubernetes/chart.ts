@@ -19,11 +19,22 @@ export interface Container {
   readonly env: readonly { readonly name: string; readonly value?: string }[];
   readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[];
 }
+interface Item {
+  readonly key: string;
+  readonly path: string;
+}
+export interface Volume {
+  readonly name: string;
+  readonly secret?: { readonly secretName: string; readonly items?: readonly Item[] };
+  readonly projected?: {
+    readonly sources: readonly { readonly serviceAccountToken: { readonly path: string } }[];
+  };
+}
 export interface PodSpec {
   readonly serviceAccountName?: string;
   readonly containers: readonly Container[];
   readonly initContainers?: readonly Container[];
-  readonly volumes: readonly { readonly name: string }[];
+  readonly volumes: readonly Volume[];
 }
 export interface KubernetesObject {
   readonly kind: string;
@@ -67,7 +78,12 @@ export const combinations: Readonly<Record<string, Values>> = {
       masterKey: { key: 'postern/master-key' },
     },
     relay: { enabled: true, settings: { POSTERN_LOG_LEVEL: 'debug' } },
-    settings: { POSTERN_API_KEYS_MAX: 1_000_000, POSTERN_OAUTH: true, POSTERN_ACCESS_TOKEN_TTL: '5m' },
+    settings: {
+      POSTERN_API_KEYS_MAX: 1_000_000,
+      POSTERN_OAUTH: true,
+      POSTERN_ACCESS_TOKEN_TTL: '5m',
+      POSTERN_LEGACY_HS256_UNTIL: '2099-01-01',
+    },
     secretSettings: { POSTERN_LEGACY_HS256_SECRET: { name: 'legacy', key: 'secret' } },
     networkPolicy: {
       from: [{ namespaceSelector: { matchLabels: { team: 'shop' } } }],

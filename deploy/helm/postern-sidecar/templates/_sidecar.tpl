@@ -3,7 +3,9 @@ A sidecar of Postern for a pod of another chart; docs/kubernetes.md shows it in 
 
   image      of Postern, with its version or digest. Required.
   upstream   the gRPC address of Postern or of its relays. Required.
-  issuer     POSTERN_ISSUER of Postern: the audience of the pod's token. Required.
+  tokenUpstream  that of Postern, when `upstream` is a relay, which issues no tokens
+  issuer     POSTERN_ISSUER of Postern: the audience of the pod's token, which the sidecar exchanges. Required without upstreamCert.
+  upstreamCert  the name of a TLS Secret with a client certificate, for mutual TLS. Without an issuer it is the credential.
   upstreamCa `system`, or the name of a ConfigMap with ca.crt. Without it the connection to Postern is plaintext, as in a mesh.
   policy     the name of a ConfigMap with postern-policy.yaml
   settings   further settings
@@ -17,9 +19,18 @@ The pod needs `serviceAccountName` of the account that is bound. The service is 
 - name: postern
   image: {{ required "postern.sidecar: image is required" .image }}
   restartPolicy: Always
-  args: [sidecar, --upstream, {{ required "postern.sidecar: upstream is required" .upstream | quote }}]
+  args:
+    - sidecar
+    - --upstream={{ required "postern.sidecar: upstream is required" .upstream }}
+    {{- with .tokenUpstream }}
+    - --token-upstream={{ . }}
+    {{- end }}
   env:
+    {{- if .issuer }}
     - { name: POSTERN_TOKEN_FILE, value: /var/run/secrets/postern/token }
+    {{- else if not .upstreamCert }}
+    {{- fail "postern.sidecar: issuer or upstreamCert is required" }}
+    {{- end }}
     - { name: POSTERN_GRPC_LISTEN, value: 'unix:/run/postern/grpc.sock' }
     # The containers of a pod run as different users. Nobody else reaches the volume.
     - { name: POSTERN_SOCKET_MODE, value: '0666' }
@@ -29,6 +40,10 @@ The pod needs `serviceAccountName` of the account that is bound. The service is 
     - { name: POSTERN_UPSTREAM_CA, value: system }
     {{- else }}
     - { name: POSTERN_UPSTREAM_CA, value: /etc/postern/upstream-ca/ca.crt }
+    {{- end }}
+    {{- if .upstreamCert }}
+    - { name: POSTERN_UPSTREAM_CERT, value: /etc/postern/upstream-cert/tls.crt }
+    - { name: POSTERN_UPSTREAM_KEY, value: /etc/postern/upstream-cert/tls.key }
     {{- end }}
     {{- if .policy }}
     - { name: POSTERN_POLICY_FILE, value: /etc/postern/policy/postern-policy.yaml }
@@ -58,10 +73,15 @@ The pod needs `serviceAccountName` of the account that is bound. The service is 
     capabilities: { drop: [ALL] }
     seccompProfile: { type: RuntimeDefault }
   volumeMounts:
+    {{- if .issuer }}
     - { name: postern-token, mountPath: /var/run/secrets/postern, readOnly: true }
+    {{- end }}
     - { name: postern-socket, mountPath: /run/postern }
     {{- if and .upstreamCa (ne .upstreamCa "system") }}
     - { name: postern-upstream-ca, mountPath: /etc/postern/upstream-ca, readOnly: true }
+    {{- end }}
+    {{- if .upstreamCert }}
+    - { name: postern-upstream-cert, mountPath: /etc/postern/upstream-cert, readOnly: true }
     {{- end }}
     {{- if .policy }}
     # The folder and not the file: a `subPath` is never updated.
@@ -71,15 +91,21 @@ The pod needs `serviceAccountName` of the account that is bound. The service is 
 
 {{/* Items of `volumes` of the pod. */}}
 {{- define "postern.sidecar.volumes" -}}
+{{- with .issuer }}
 - name: postern-token
   projected:
     sources:
-      - serviceAccountToken: { path: token, audience: {{ required "postern.sidecar.volumes: issuer is required" .issuer | quote }}, expirationSeconds: 600 }
+      - serviceAccountToken: { path: token, audience: {{ . | quote }}, expirationSeconds: 600 }
+{{- end }}
 - name: postern-socket
   emptyDir: { medium: Memory, sizeLimit: 1Mi }
 {{- if and .upstreamCa (ne .upstreamCa "system") }}
 - name: postern-upstream-ca
   configMap: { name: {{ .upstreamCa }}, items: [{ key: ca.crt, path: ca.crt }] }
+{{- end }}
+{{- with .upstreamCert }}
+- name: postern-upstream-cert
+  secret: { secretName: {{ . }} }
 {{- end }}
 {{- with .policy }}
 - name: postern-policy
