@@ -26,7 +26,7 @@ export const keysText = (jwks: string, changes: Partial<typeof POLICY> = {}): Tr
 });
 export const heartbeat = (newsAgeMs: number): TrustUpdate['update'] => ({
   $case: 'heartbeat',
-  value: { newsAgeMs },
+  value: { newsAgeMs, relayPath: [] },
 });
 export const revocations = (
   list: readonly Revocation[],

@@ -23,7 +23,8 @@ import {
 } from '../services/ext-authz/authorization-service.ts';
 import type { AddService } from '../rpc/handlers.ts';
 import type { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
-import { trustService } from '../services/trust/trust-service.ts';
+import { resolveApiKey } from '../features/api-keys/resolve-api-key.ts';
+import { apiKeyGrant, trustService } from '../services/trust/trust-service.ts';
 import { ConcurrencyLimit } from '../domain/concurrency/concurrency-limit.ts';
 import { LoginThrottle } from '../features/authentication/throttle/login-throttle.ts';
 import type { RootKey } from '../features/root-key/root-key.ts';
@@ -182,7 +183,9 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         },
       }),
     );
-    add(TrustServiceService, trustService(trust, policy, apiKeys.verification, parts.broadcaster));
+    const resolve = async (keySha256: Uint8Array) =>
+      apiKeyGrant(await resolveApiKey(apiKeys.verification, keySha256));
+    add(TrustServiceService, trustService(trust, policy, resolve, parts.broadcaster));
     add(
       AdminServiceService,
       adminService({

@@ -1,14 +1,4 @@
-import { status } from '@grpc/grpc-js';
-
-import {
-  channelCredentials,
-  channelOptions,
-  isTarget,
-  isLocalTarget,
-  type Upstream,
-} from '../client/channel.ts';
-import { type ServiceCredential, serviceCredential } from '../client/service-credential.ts';
-import { workloadCredential } from '../client/workload-credential.ts';
+import { channelCredentials, channelOptions, isTarget, isLocalTarget } from '../client/channel.ts';
 import type { Settings } from '../config/load-settings.ts';
 import type { ClaimsPolicy } from '../domain/claims/claims.ts';
 import type { CallOrigin } from '../domain/operation-call.ts';
@@ -34,6 +24,8 @@ import { deduplicatedWarning } from './deduplicated-warning.ts';
 import { ownHosts } from './http-hosts.ts';
 import { openListenerTls } from './listener-tls.ts';
 import { openPolicy } from './policy.ts';
+import { composeRelay } from './relay.ts';
+import { credentialOf, describeLoss, upstreamLogger, upstreamOf } from './upstream.ts';
 import type { Logger } from '../observability/log.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
 import { watchClientCertificate } from '../net/tls/client-certificate-watch.ts';
@@ -42,11 +34,11 @@ import { sidecarMetrics } from '../observability/metrics/service-metrics.ts';
 import { openTracing } from '../observability/tracing/open-tracing.ts';
 import { TokenVerifier } from '../tokens/verify/token-verifier.ts';
 import { VerifiedTokenCache } from '../tokens/verify/verified-token-cache.ts';
+import { RelayPath } from '../trust/relay-path.ts';
+import { RelayedStream } from '../trust/relayed-stream.ts';
 import { ApiKeyResolver } from '../trust/api-key-resolver.ts';
 import { apiKeyLookUp } from '../trust/api-key-look-up.ts';
-import { type SourceEvent, StreamTrustSource } from '../trust/stream-trust-source.ts';
-import type { StreamEnd } from '../trust/watch-trust-call.ts';
-import { codeName } from '../rpc/status-code.ts';
+import { StreamTrustSource } from '../trust/stream-trust-source.ts';
 import { TrustBundle } from '../trust/trust-bundle.ts';
 
 const SHUTDOWN_GRACE_MS = 5_000;
@@ -82,8 +74,8 @@ export function upstreamFault(
 
 /**
  * Wires a sidecar by hand, in reading order, and starts it. It serves VerifyToken, Envoy's ext_authz and health from a
- * trust bundle that the central service feeds. It needs no database and no master key, and starts while the service is
- * down.
+ * trust bundle that the central service feeds, and as a relay WatchTrust. It needs no database and no master key, and
+ * starts while the service is down.
  */
 export async function startSidecar(
   settings: Settings,
@@ -97,6 +89,7 @@ export async function startSidecar(
 
   // Trust
   const trust = new TrustBundle();
+  const relayPath = settings.relay ? new RelayPath() : null;
   const credentials = channelCredentials(upstream);
   const client = new TrustServiceClient(address, credentials, channelOptions(upstream));
   const credential = credentialOf(settings, upstream);
@@ -105,7 +98,9 @@ export async function startSidecar(
     bundle: trust,
     credential,
     report: upstreamLogger(log, settings),
+    relay: relayPath && { path: relayPath, stream: new RelayedStream(trust) },
   });
+  const claimsPolicy = () => source.policy ?? EMPTY_POLICY;
   const warnOfLookUp = deduplicatedWarning(log, 'api-key-look-up-failed');
   const apiKeys = new ApiKeyResolver({
     bundle: trust,
@@ -131,7 +126,7 @@ export async function startSidecar(
   const cache = settings.tokenCacheBytes > 0 ? new VerifiedTokenCache(settings.tokenCacheBytes) : null;
   const verifier = new TokenVerifier({
     trust,
-    policy: () => source.policy ?? EMPTY_POLICY,
+    policy: claimsPolicy,
     cache,
     nowMs: Date.now,
   });
@@ -164,6 +159,19 @@ export async function startSidecar(
     counts.record(call);
     callLogger.logCall(call);
   };
+  const relay =
+    relayPath &&
+    composeRelay({
+      settings,
+      path: relayPath,
+      policy: claimsPolicy,
+      verification,
+      apiKeys,
+      onRefusedAfterEnd(refusal) {
+        counts.recordRefusalAfterEnd(refusal);
+        callLogger.logRefusalAfterEnd(refusal);
+      },
+    });
   const verifications = verificationService(
     { verifyToken: (input) => verifyToken(verification, input) },
     isTrustedForwarderHere,
@@ -180,7 +188,8 @@ export async function startSidecar(
   });
   const grpc = new GrpcServer({
     guard: null,
-    services(add) {
+    services(add, addGuardedBy) {
+      relay?.addTo(addGuardedBy);
       add(verificationOnly, verifications);
       add(
         failClosedAuthorization,
@@ -196,7 +205,10 @@ export async function startSidecar(
       );
     },
     health: {
-      processReady: ['', 'postern.v1.AuthService', 'envoy.service.auth.v3.Authorization'],
+      processReady: [
+        ...['', 'postern.v1.AuthService', 'envoy.service.auth.v3.Authorization'],
+        ...(relay ? ['postern.v1.TrustService'] : []),
+      ],
       verificationReady: [],
     },
     reflection: settings.reflection,
@@ -212,6 +224,7 @@ export async function startSidecar(
     listeners: { grpc: () => grpc, http: () => http, connectionLog },
     verification: { trust, cache, maxStalenessMs },
     isConnected: () => source.connected,
+    watchers: relay && relay.watchers,
     certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,
   });
   // A sidecar does nothing else.
@@ -265,65 +278,12 @@ export async function startSidecar(
   }
 }
 
-function upstreamOf(settings: Settings, address: string): Upstream {
-  const { insecure, upstreamCa, upstreamCert, upstreamKey } = settings;
-  if (upstreamCa === null) return { address, insecure };
-  const tls = {
-    ...(upstreamCa !== 'system' && { caFile: upstreamCa }),
-    ...(upstreamCert !== null && { certFile: upstreamCert }),
-    ...(upstreamKey !== null && { keyFile: upstreamKey }),
-  };
-  return { address, insecure, tls };
-}
-
 /**
  * Whose `client_address` counts at a sidecar: that of trusted proxies, as in the service, and of callers on this machine.
  * They are the programs that the sidecar verifies for, and an invented address would deceive only them.
  */
 const isTrustedForwarderHere = ({ isTrustedForwarder, address }: CallOrigin) =>
   isTrustedForwarder || address === null;
-
-/** The service account of the sidecar; null when the settings name none. */
-function credentialOf(settings: Settings, upstream: Upstream): ServiceCredential | null {
-  const { clientId, clientSecret, apiAudience, tokenFile, tokenServiceAccount } = settings;
-  const audience = apiAudience === null ? {} : { audience: apiAudience };
-  if (tokenFile !== null) {
-    const account = tokenServiceAccount === null ? {} : { serviceAccount: tokenServiceAccount };
-    return workloadCredential(upstream, { tokenFile, ...account, ...audience });
-  }
-  if (clientId === null || clientSecret === null) return null;
-  return serviceCredential(upstream, {
-    clientId,
-    clientSecret: clientSecret.reveal(),
-    ...audience,
-  });
-}
-
-/** Logs the events of the trust source. */
-function upstreamLogger(log: Logger, settings: Settings): (event: SourceEvent) => void {
-  let warnOfLoss = deduplicatedWarning(log, 'upstream-lost');
-  return (event) => {
-    if (event.kind === 'connected') {
-      log.info('upstream-connected');
-      // A later loss is another outage, to be logged at once.
-      warnOfLoss = deduplicatedWarning(log, 'upstream-lost');
-    } else if (event.kind === 'unusable') log.error({ cause: event.error }, 'upstream-unusable');
-    else warnOfLoss(describeLoss(event.end, settings));
-  };
-}
-
-/** Says why the upstream does not serve this sidecar and, when it refuses the credential, what to set here. */
-function describeLoss({ code, details }: StreamEnd, settings: Settings): string {
-  const reason = `${codeName(code)}: ${details}`;
-  if (code !== status.UNAUTHENTICATED && code !== status.PERMISSION_DENIED) return reason;
-  if (settings.tokenFile !== null)
-    return `${reason}; check that POSTERN_TOKEN_FILE holds a token for this service, whose identity is bound to a service account there ('postern issuer list', 'postern service bindings')`;
-  if (settings.clientId !== null)
-    return `${reason}; check POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET, with which this sidecar logs in`;
-  if (settings.upstreamCert !== null)
-    return `${reason}; list the identity in POSTERN_UPSTREAM_CERT in POSTERN_TLS_SERVICE_IDENTITIES of the service, or set POSTERN_TOKEN_FILE, or POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET, here`;
-  return `this sidecar has no credential; set POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET to a service account that 'postern service create NAME' made, or POSTERN_TOKEN_FILE to a token of this workload, or POSTERN_UPSTREAM_CERT and POSTERN_UPSTREAM_KEY to a certificate that the service lists (${reason})`;
-}
 
 /** Not used before the first keys are loaded; if it were, it would accept no token. */
 const EMPTY_POLICY: ClaimsPolicy = Object.freeze({

@@ -96,6 +96,13 @@ const rules: readonly Rule[] = [
     fault: 'POSTERN_TOKEN_SERVICE_ACCOUNT is used only with POSTERN_TOKEN_FILE; set it as well, or remove it',
   },
   {
+    reads: ['relay'],
+    for: ['serve'],
+    isBroken: ({ relay }) => relay,
+    fault:
+      'POSTERN_RELAY=on is for a sidecar: the service itself serves WatchTrust in any case; remove it here',
+  },
+  {
     reads: ['tlsCert', 'tlsKey'],
     isBroken: ({ tlsCert, tlsKey }) => (tlsCert === null) !== (tlsKey === null),
     fault: 'POSTERN_TLS_CERT and POSTERN_TLS_KEY go together; set both or neither',

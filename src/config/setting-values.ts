@@ -95,6 +95,8 @@ export interface SettingValues {
   readonly clientSecret: Secret | null;
   readonly tokenFile: string | null;
   readonly tokenServiceAccount: string | null;
+  /** Whether a sidecar serves WatchTrust on. */
+  readonly relay: boolean;
   /** The path of a PEM file, as the next two. */
   readonly tlsCert: string | null;
   readonly tlsKey: string | null;

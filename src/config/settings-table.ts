@@ -155,6 +155,12 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     'The id or the name of the service account, when the identity in `POSTERN_TOKEN_FILE` is bound to several.',
     value.clientId,
   ),
+  relay: setting(
+    'POSTERN_RELAY',
+    'off',
+    'Whether a sidecar is a [relay](scaling.md#relays): it serves WatchTrust and ResolveApiKey on, to verifiers and to other relays.',
+    value.toggle,
+  ),
   tlsCert: optional(
     'POSTERN_TLS_CERT',
     "A PEM file with the listeners' certificate, followed by its intermediate certificates. Turns TLS on for all listeners.",

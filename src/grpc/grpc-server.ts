@@ -48,7 +48,8 @@ import { type OpenStreams, StreamSlots } from './limits/stream-slots.ts';
 import { WaitingCalls } from './limits/waiting-calls.ts';
 
 interface GrpcServerOptions {
-  services: (add: AddService) => void;
+  /** @param addGuardedBy adds with another guard than `guard` */
+  services: (add: AddService, addGuardedBy: (guard: MethodGuard) => AddService) => void;
   /** Null where all methods are public and none is audited. */
   guard: MethodGuard | null;
   health: HealthNames;
@@ -132,9 +133,12 @@ export class GrpcServer {
       interceptors: [...(options.tracing ? [tracingInterceptor(options.tracing)] : []), interceptor],
     });
     addHttp2Options(this.#server, RESET_OPTIONS);
-    const add: AddService = (service, handlers) =>
-      serveMethods(this.#server, service, options.guard, handlers, this.#fastPath);
-    options.services(add);
+    const addGuardedBy =
+      (guard: MethodGuard | null): AddService =>
+      (service, handlers) =>
+        serveMethods(this.#server, service, guard, handlers, this.#fastPath);
+    const add = addGuardedBy(options.guard);
+    options.services(add, addGuardedBy);
     this.#health = new Health(options.health);
     add(HealthService, this.#health.handlers());
     if (options.reflection) addReflection(foreignServices(this.#server), options.hiddenFiles ?? []);

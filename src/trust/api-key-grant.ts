@@ -19,6 +19,7 @@ export interface CachedGrant {
   readonly claims: VerifiedClaims;
   /** Null for a key without networks. */
   readonly allows: ((address: string) => boolean) | null;
+  readonly answer: ApiKeyGrant;
   readonly askedAt: Clocks;
   readonly maxAgeMs: number;
   /** When to ask again while the grant is in use, monotonic time, ms. */
@@ -71,6 +72,7 @@ export function grantOf(
     revocationId,
     claims,
     allows: allowedNetworks.length === 0 ? null : networkMatcher(networks),
+    answer,
     askedAt,
     maxAgeMs,
     renewAtMs: askedAt.monotonicMs + maxAgeMs * renewAtFraction,
@@ -85,6 +87,12 @@ export function isOutdated({ askedAt, maxAgeMs }: CachedGrant, now: Clocks): boo
   return (
     now.monotonicMs - askedAt.monotonicMs >= maxAgeMs || Math.abs(now.wallMs - askedAt.wallMs) >= maxAgeMs
   );
+}
+
+/** How long a grant that is not outdated may still be used, in whole seconds. */
+export function remainingSeconds({ askedAt, maxAgeMs }: CachedGrant, now: Clocks): number {
+  const passedMs = Math.max(now.monotonicMs - askedAt.monotonicMs, Math.abs(now.wallMs - askedAt.wallMs));
+  return Math.max(0, Math.floor((maxAgeMs - passedMs) / 1000));
 }
 
 const NOT_UNDERSTOOD =

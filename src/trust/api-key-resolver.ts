@@ -8,7 +8,7 @@ import { sleepUnlessAborted } from '../domain/concurrency/sleep.ts';
 import { LruMap } from '../domain/lru-map.ts';
 import { Rejected, RETRY_AFTER_MS } from '../domain/rejection.ts';
 import type { ApiKeyGrant } from '../generated/postern/v1/trust.ts';
-import { type CachedGrant, type Clocks, grantOf, isOutdated } from './api-key-grant.ts';
+import { type CachedGrant, type Clocks, grantOf, isOutdated, remainingSeconds } from './api-key-grant.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 
 export interface ApiKeyResolverOptions {
@@ -87,21 +87,36 @@ export class ApiKeyResolver {
    */
   verify(presented: PresentedApiKey): VerifiedClaims | Promise<VerifiedClaims> {
     const digest = hash('sha256', presented.key, 'binary');
-    const known = this.#grants.get(digest);
-    if (known !== undefined) {
-      const standing = this.#standingOf(known);
-      if (standing === 'valid' && !isOutdated(known, this.#clocks())) {
-        if (this.#monotonicMs() >= known.renewAtMs) this.#renew(digest, known);
-        return this.#accept(known, presented);
-      }
-      if (standing === 'ended') return this.#accept(this.#forget(digest), presented);
-    } else if (this.#isUnknown(digest)) {
-      return this.#accept(null, presented);
-    } else if (!isScannableSecret('pak_', presented.key)) {
+    const remembered = this.#remembered(digest);
+    if (remembered !== undefined) return this.#accept(remembered, presented);
+    if (!isScannableSecret('pak_', presented.key))
       throw new Rejected({ kind: 'api-key-invalid', cause: 'malformed' });
-    }
-    const queue = known === undefined ? this.#lookUps : this.#renewals;
-    return this.#resolve(digest, queue).then((grant) => this.#accept(grant, presented));
+    return this.#ask(digest).then((grant) => this.#accept(grant, presented));
+  }
+
+  /**
+   * What the service answers about a key, for somebody else who verifies it; with the time that is left of an answer that is
+   * remembered. Null when there is no such key.
+   *
+   * @throws Rejected as `verify`, `trust-stale` or `server-overloaded`
+   */
+  async answerOf(keySha256: Uint8Array): Promise<ApiKeyGrant | null> {
+    const digest = Buffer.from(keySha256).toString('latin1');
+    const remembered = this.#remembered(digest);
+    const grant = remembered === undefined ? await this.#ask(digest) : remembered;
+    if (grant === null || grant.claims.expiresAtSeconds <= this.#nowMs() / 1000) return null;
+    return { ...grant.answer, maxAge: remainingSeconds(grant, this.#clocks()) };
+  }
+
+  /** Null for a key that is known not to exist, undefined when the service has to be asked. */
+  #remembered(digest: string): CachedGrant | null | undefined {
+    const known = this.#grants.get(digest);
+    if (known === undefined) return this.#isUnknown(digest) ? null : undefined;
+    const standing = this.#standingOf(known);
+    if (standing === 'ended') return this.#forget(digest);
+    if (standing === 'void' || isOutdated(known, this.#clocks())) return undefined;
+    if (this.#monotonicMs() >= known.renewAtMs) this.#renew(digest, known);
+    return known;
   }
 
   #isUnknown(digest: string): boolean {
@@ -134,10 +149,11 @@ export class ApiKeyResolver {
   }
 
   /** Concurrent callers with the same key share one call. */
-  #resolve(digest: string, queue: BoundedQueue): Promise<CachedGrant | null> {
+  #ask(digest: string): Promise<CachedGrant | null> {
     const pending = this.#pending.get(digest);
     if (pending !== undefined) return pending;
-    const answer = queue.run(() => this.#ask(digest)).finally(() => this.#pending.delete(digest));
+    const queue = this.#grants.get(digest) === undefined ? this.#lookUps : this.#renewals;
+    const answer = queue.run(() => this.#askNow(digest)).finally(() => this.#pending.delete(digest));
     this.#pending.set(digest, answer);
     return answer;
   }
@@ -145,10 +161,10 @@ export class ApiKeyResolver {
   /** Nobody waits for the answer: without one the grant is used until its time is over. */
   #renew(digest: string, grant: CachedGrant): void {
     grant.renewAtMs = this.#monotonicMs() + RETRY_RENEWAL_MS;
-    this.#resolve(digest, this.#renewals).catch(() => undefined);
+    this.#ask(digest).catch(() => undefined);
   }
 
-  async #ask(digest: string): Promise<CachedGrant | null> {
+  async #askNow(digest: string): Promise<CachedGrant | null> {
     const { lookUp } = this.#options;
     for (let attempt = 1; attempt <= VOID_ANSWERS.attempts; attempt += 1) {
       const askedAt = this.#clocks();

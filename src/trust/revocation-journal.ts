@@ -52,6 +52,10 @@ export class RevocationJournal {
     return fresh;
   }
 
+  has(revocation: Revocation): boolean {
+    return this.#positions.has(keyOf(revocation));
+  }
+
   /** The revocations at or after `cursor`; null when some of them are no longer kept. */
   since(cursor: bigint): readonly Revocation[] | null {
     if (this.#start === null || cursor < this.#start) return null;
@@ -97,6 +101,7 @@ export class RevocationJournal {
   }
 }
 
-function keyOf({ kind, id }: Revocation): string {
+/** Equal for entries that refuse the same tokens. */
+export function keyOf({ kind, id }: Revocation): string {
   return `${kind} ${id}`;
 }

@@ -2,10 +2,13 @@ import { Metadata, status } from '@grpc/grpc-js';
 
 import { errorText } from '../domain/error-text.ts';
 import { Backoff } from '../domain/concurrency/backoff.ts';
+import type { Revocation } from '../domain/revocation-set.ts';
 import type { ClaimsPolicy } from '../domain/claims/claims.ts';
 import { CLOCK_TOLERANCE_MS } from '../domain/database-clock.ts';
 import { MAX_TIMER_MS } from '../domain/concurrency/timeout.ts';
 import type { TrustedKeys, TrustServiceClient, TrustUpdate } from '../generated/postern/v1/trust.ts';
+import type { RelayedStream } from './relayed-stream.ts';
+import type { RelayPath } from './relay-path.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 import { readTrustedKeys } from './trusted-keys.ts';
 import { revocationOf, type StreamEnd, WatchTrustCall } from './watch-trust-call.ts';
@@ -24,7 +27,7 @@ export interface WatchCredential {
 export type SourceEvent =
   | { readonly kind: 'connected' }
   | { readonly kind: 'disconnected'; readonly end: StreamEnd }
-  /** None of the received keys is usable; the previous ones stay. */
+  /** None of the received keys is usable, and the previous ones stay; or a relay cannot place what it received. */
   | { readonly kind: 'unusable'; readonly error: unknown };
 
 export interface StreamTrustSourceOptions {
@@ -32,6 +35,8 @@ export interface StreamTrustSourceOptions {
   readonly bundle: TrustBundle;
   readonly credential: WatchCredential | null;
   readonly report: (event: SourceEvent) => void;
+  /** In a relay, whose own watchers are served from the bundle. */
+  readonly relay?: { readonly path: RelayPath; readonly stream: RelayedStream } | null;
   /** From 0 to 1, for the jitter. */
   readonly random?: () => number;
   /** Unix time, ms: the clock by which tokens are judged. */
@@ -145,7 +150,7 @@ export class StreamTrustSource {
     let hasOpened = false;
     const stream: WatchTrustCall = new WatchTrustCall(
       this.#options.client,
-      { cursor: this.#cursor, metadata },
+      { cursor: this.#cursor, relayId: this.#options.relay?.path.id ?? null, metadata },
       {
         update: (update) => {
           if (!hasOpened) {
@@ -153,7 +158,9 @@ export class StreamTrustSource {
             previous?.cancel();
             this.#onOpened();
           }
-          this.#enqueue(update);
+          const fault = this.#relayFault(update);
+          if (fault === null) this.#enqueue(update);
+          else this.#onLost({ code: status.FAILED_PRECONDITION, details: fault });
         },
         end: (end) => {
           if (this.#stream === stream) this.#onFailed(hasOpened ? null : previous, end);
@@ -185,7 +192,6 @@ export class StreamTrustSource {
   }
 
   #onOpened(): void {
-    this.#backoff.reset();
     if (this.#connected) return;
     this.#connected = true;
     this.#options.report({ kind: 'connected' });
@@ -201,25 +207,42 @@ export class StreamTrustSource {
     this.#retryTimer = setTimeout(() => void this.#open(), this.#backoff.next());
   }
 
+  /** Why this relay must leave the upstream that sent the update; null when it need not. */
+  #relayFault({ update }: TrustUpdate): string | null {
+    const { relay } = this.#options;
+    return relay && update?.$case === 'heartbeat' ? relay.path.follow(update.value.relayPath) : null;
+  }
+
   #enqueue(update: TrustUpdate): void {
     const receivedMs = performance.now();
     // Revocations take effect immediately; the rest of the update waits in order behind keys being imported.
+    let revocations: Revocation[] = [];
     if (update.update?.$case === 'revocations') {
-      const revocations = update.update.value.revocations.map(revocationOf);
-      this.#options.bundle.revoke(revocations.filter((revocation) => revocation !== null));
+      revocations = update.update.value.revocations.map(revocationOf).filter((one) => one !== null);
+      (this.#options.relay?.stream ?? this.#options.bundle).revoke(revocations);
     }
-    this.#applying = this.#applying.then(() => this.#apply(update, receivedMs));
+    this.#applying = this.#applying.then(() => this.#apply(update, revocations, receivedMs));
   }
 
-  async #apply({ update, cursor }: TrustUpdate, receivedMs: number): Promise<void> {
+  async #apply(
+    { update, cursor }: TrustUpdate,
+    revocations: readonly Revocation[],
+    receivedMs: number,
+  ): Promise<void> {
     switch (update?.$case) {
       case 'keys':
         await this.#applyKeys(update.value);
         break;
       case 'revocations':
-        if (update.value.complete) this.#complete = true;
+        this.#options.relay?.stream.hold(revocations);
+        if (update.value.complete) {
+          this.#complete = true;
+          if (!this.#relayed(cursor, update.value.snapshot)) return;
+        }
         break;
       case 'heartbeat':
+        this.#backoff.reset();
+        if (this.#complete && !this.#relayed(cursor, false)) return;
         // The staleness of the server adds to ours: it may be cut off from its database.
         if (this.#complete && this.#policy) this.#options.bundle.confirm(receivedMs - update.value.newsAgeMs);
         break;
@@ -229,6 +252,17 @@ export class StreamTrustSource {
         update satisfies never;
     }
     if (this.#complete && cursor !== '') this.#cursor = cursor;
+  }
+
+  /** In a relay, passes on what is complete. False when it cannot: then nothing later may count as known either. */
+  #relayed(cursor: string, isSnapshot: boolean): boolean {
+    try {
+      this.#options.relay?.stream.complete(cursor, isSnapshot);
+      return true;
+    } catch (error) {
+      this.#options.report({ kind: 'unusable', error });
+      return false;
+    }
   }
 
   async #applyKeys(keys: TrustedKeys): Promise<void> {

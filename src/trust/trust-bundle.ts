@@ -2,7 +2,7 @@ import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { type Revocation, type RevocationKind, RevocationSet } from '../domain/revocation-set.ts';
 import { createKeyRing, type KeyRing } from '../tokens/verify/key-ring.ts';
 import { isSameEpoch } from './revocation-position.ts';
-import { type PositionedRevocation, RevocationJournal } from './revocation-journal.ts';
+import { keyOf, type PositionedRevocation, RevocationJournal } from './revocation-journal.ts';
 
 /** One page of revocations read by a source. */
 export interface TrustUpdates {
@@ -13,6 +13,15 @@ export interface TrustUpdates {
   readonly complete: boolean;
   /** Monotonic time, ms, at which the read began: a revocation that it lacks happened later. */
   readonly readAtMs: number;
+}
+
+/** One complete batch of an upstream's stream, in a relay. */
+export interface TrustBatch {
+  readonly revocations: readonly Revocation[];
+  /** With the batch, every revocation before this position is known. */
+  readonly cursor: bigint;
+  /** Whether the batch is the full list of the upstream. */
+  readonly isSnapshot: boolean;
 }
 
 /** A change of the bundle, as its listeners receive it. */
@@ -40,6 +49,10 @@ export class TrustBundle {
   #ring: KeyRing = createKeyRing([]);
   #hasKeys = false;
   #cursor: bigint | null = null;
+  /** In a relay: the lowest cursor from which a subscriber can resume. What came before has no known order. */
+  #resumableFrom = 0n;
+  /** What was added ahead of the source, and has not been announced in its order yet. */
+  readonly #unannounced = new Set<string>();
   /** True while a source whose positions went back is being read: until then older cursors would wrongly seem valid. */
   #rewinding = false;
   #readAtMs = -Infinity;
@@ -137,6 +150,7 @@ export class TrustBundle {
     if (revocations.length === 0) return;
     for (const { kind } of revocations) this.#revokedLocally[kind] += 1;
     this.#add(revocations);
+    if (this.#cursor !== null) for (const one of revocations) this.#unannounced.add(keyOf(one));
     this.#notify({ kind: 'revocations', revocations, isLocal: true });
   }
 
@@ -155,13 +169,54 @@ export class TrustBundle {
     const nextReadFrom = updates.complete || this.#cursor === null || rewound ? updates.cursor : this.#cursor;
     const journaled = this.#journal.add(updates.revocations, nextReadFrom);
     // After a restart from the beginning, listeners already know most of the list.
-    const fresh = rewound ? journaled.filter((revocation) => added.has(revocation)) : journaled;
+    const isFresh = (one: PositionedRevocation) => added.has(one) || this.#unannounced.has(keyOf(one));
+    const fresh = rewound ? journaled.filter(isFresh) : journaled;
+    for (const one of journaled) this.#unannounced.delete(keyOf(one));
     // The cursor moves before listeners are notified, and only with the last page: a listener that has received
     // everything so far then knows all revocations before it.
     if (updates.complete) this.#cursor = updates.cursor;
     if (fresh.length > 0) this.#notify({ kind: 'revocations', revocations: fresh, isLocal: false });
     if (updates.complete) this.confirm(updates.readAtMs);
     return fresh;
+  }
+
+  /** Adds revocations of a batch that is not complete: they take effect, and `applyBatch` announces them with their place. */
+  revokeEarly(revocations: readonly Revocation[]): void {
+    for (const added of this.#add(revocations)) this.#unannounced.add(keyOf(added));
+  }
+
+  /**
+   * Applies a batch of an upstream's stream, and notifies listeners of what is new in its order.
+   *
+   * The revocations get the place of the batch's cursor c, although some were written at higher positions: they had been
+   * committed while an older transaction was open. Cursors only grow, so whoever has a cursor above c has it from a read
+   * after these were committed, and knows them. With a place below c, subscribers that hold c already would resume past them.
+   */
+  applyBatch({ revocations, cursor: received, isSnapshot }: TrustBatch): void {
+    const known = this.#cursor;
+    const isOneOrder = known !== null && isSameEpoch(received, known);
+    // Another instance may be a little behind. What was known before this cursor still is.
+    const cursor = isOneOrder && received < known ? known : received;
+    const placed = revocations.map((revocation) => ({ ...revocation, position: cursor }));
+    const added = new Set<PositionedRevocation>(this.#add(placed));
+    let fresh: readonly PositionedRevocation[];
+    if (isOneOrder && !isSnapshot) fresh = this.#journal.add(placed, cursor);
+    else {
+      // Most of a full list is known to the listeners. What is in the journal may have come with the place of an instance that
+      // had announced it ahead of the database: only this copy has a place that counts.
+      const isFresh = (one: PositionedRevocation) =>
+        added.has(one) || this.#unannounced.has(keyOf(one)) || this.#journal.has(one);
+      fresh = isSnapshot ? placed.filter(isFresh) : placed;
+      this.#journal.restart(cursor);
+      // Not the first list, of up to a million: no snapshot of this bundle is under way yet.
+      if (known !== null) this.#journal.add(fresh, cursor);
+      // The list may have revocations at the cursor and above that are not in the journal.
+      this.#resumableFrom = cursor + 1n;
+    }
+    // Not all: the next batch may have begun.
+    for (const one of placed) this.#unannounced.delete(keyOf(one));
+    this.#cursor = cursor;
+    if (fresh.length > 0) this.#notify({ kind: 'revocations', revocations: fresh, isLocal: false });
   }
 
   /** Records that everything revoked before `readAtMs` (monotonic time, ms) is known here. */
@@ -181,6 +236,14 @@ export class TrustBundle {
    * that is not known here: the cursor is too old, or ahead of this process and perhaps of another database.
    */
   missedSince(cursor: bigint): readonly Revocation[] | null {
+    return cursor < this.#resumableFrom ? null : this.addedSince(cursor);
+  }
+
+  /**
+   * The revocations that a snapshot of this bundle lacks, which was begun when the bundle had this cursor. Null when that is
+   * not known any more.
+   */
+  addedSince(cursor: bigint): readonly Revocation[] | null {
     if (this.#cursor === null || this.#rewinding || cursor > this.#cursor) return null;
     return this.#journal.since(cursor);
   }

@@ -1,7 +1,7 @@
 import { type ClientReadableStream, type Metadata, type ServiceError, status } from '@grpc/grpc-js';
 
 import type { Revocation } from '../domain/revocation-set.ts';
-import { uuidOfBytes } from '../domain/uuid.ts';
+import { bytesOfUuid, uuidOfBytes } from '../domain/uuid.ts';
 import type {
   Revocation as RevocationMessage,
   TrustServiceClient,
@@ -10,6 +10,8 @@ import type {
 
 /** Heartbeats arrive every two seconds; after five missing ones the connection counts as dead. */
 const SILENCE_LIMIT_MS = 10_000;
+
+const NO_ID = Buffer.alloc(0);
 
 /** Why a stream ended: a gRPC status. */
 export interface StreamEnd {
@@ -25,10 +27,14 @@ export class WatchTrustCall {
 
   constructor(
     client: TrustServiceClient,
-    request: { cursor: string; metadata: Metadata },
+    request: { cursor: string; relayId: string | null; metadata: Metadata },
     handlers: { update: (update: TrustUpdate) => void; end: (end: StreamEnd) => void },
   ) {
-    const call = client.watchTrust({ cursor: request.cursor }, request.metadata);
+    const { cursor, relayId, metadata } = request;
+    const call = client.watchTrust(
+      { cursor, relayId: relayId === null ? NO_ID : bytesOfUuid(relayId) },
+      metadata,
+    );
     this.#call = call;
     const end = (reason: StreamEnd) => {
       if (this.#ended) return;

@@ -117,7 +117,7 @@ describe.each(sample('tokens.json'))('the tokens of $name', ({ now, jwks, policy
     await receive({ cursor: '', update: { $case: 'keys', value } });
     const list = { revocations: [], snapshot: true, complete: true };
     await receive({ cursor: 'c', update: { $case: 'revocations', value: list } });
-    await receive({ cursor: 'c', update: { $case: 'heartbeat', value: { newsAgeMs: 0 } } });
+    await receive({ cursor: 'c', update: { $case: 'heartbeat', value: { newsAgeMs: 0, relayPath: [] } } });
     const wrong: string[] = [];
     for (const { name, token, require, expect: reasons, claims } of tokens) {
       const text = typeof token === 'string' ? token : token.head.padEnd(token.length, token.fill);

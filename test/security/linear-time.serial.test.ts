@@ -30,7 +30,7 @@ import { routePolicy } from '../../src/services/ext-authz/route-policy.ts';
 import { peerIp } from '../../src/net/peer-address.ts';
 import { requestIdOf } from '../../src/rpc/call-context.ts';
 import { presentableText } from '../../src/rpc/rejection-status.ts';
-import { parseCursor } from '../../src/services/trust/trust-cursor.ts';
+import { parseCursor } from '../../src/trust/trust-cursor.ts';
 import { HttpServer } from '../../src/http/http-server.ts';
 import { publicationOf } from '../../src/http/oauth/metadata.ts';
 import { auditFilter } from '../../src/features/audit/list-audit-events.ts';

@@ -221,7 +221,11 @@ type WatchTrustRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The cursor of the last update that was processed, or empty to start from the
 	// beginning.
-	Cursor        string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// The id of the relay that asks, the 16 bytes of a UUID that it makes at its start.
+	// Empty for a verifier. A relay refuses the stream to a relay that it gets its own
+	// stream through, and to a fifth relay in a row.
+	RelayId       []byte `protobuf:"bytes,2,opt,name=relay_id,json=relayId,proto3" json:"relay_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -263,11 +267,18 @@ func (x *WatchTrustRequest) GetCursor() string {
 	return ""
 }
 
+func (x *WatchTrustRequest) GetRelayId() []byte {
+	if x != nil {
+		return x.RelayId
+	}
+	return nil
+}
+
 // One change, or a heartbeat.
 type TrustUpdate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The position after this update, from which a stream can be resumed. Opaque, and
-	// valid at every instance of the service. Empty until the first list of
+	// valid at every instance of the service and at every relay. Empty until the first list of
 	// revocations is complete.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// What changed.
@@ -660,8 +671,12 @@ func (*Revocation_SessionName) isRevocation_Revoked() {}
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The age of this server's own list of revocations, in milliseconds. It grows
-	// while the server cannot reach its database.
-	NewsAgeMs     uint32 `protobuf:"varint,1,opt,name=news_age_ms,json=newsAgeMs,proto3" json:"news_age_ms,omitempty"`
+	// while the server cannot reach its database, or a relay its upstream: the ages of
+	// all relays on the way add up.
+	NewsAgeMs uint32 `protobuf:"varint,1,opt,name=news_age_ms,json=newsAgeMs,proto3" json:"news_age_ms,omitempty"`
+	// The ids of the relays that the stream comes through, that of this server first,
+	// four at most. Empty from the service itself.
+	RelayPath     [][]byte `protobuf:"bytes,2,rep,name=relay_path,json=relayPath,proto3" json:"relay_path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -703,6 +718,13 @@ func (x *Heartbeat) GetNewsAgeMs() uint32 {
 	return 0
 }
 
+func (x *Heartbeat) GetRelayPath() [][]byte {
+	if x != nil {
+		return x.RelayPath
+	}
+	return nil
+}
+
 var File_postern_v1_trust_proto protoreflect.FileDescriptor
 
 const file_postern_v1_trust_proto_rawDesc = "" +
@@ -728,9 +750,10 @@ const file_postern_v1_trust_proto_rawDesc = "" +
 	"expires_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x17\n" +
 	"\amax_age\x18\v \x01(\rR\x06maxAge\x12#\n" +
-	"\rrevocation_id\x18\f \x01(\tR\frevocationId\"+\n" +
+	"\rrevocation_id\x18\f \x01(\tR\frevocationId\"F\n" +
 	"\x11WatchTrustRequest\x12\x16\n" +
-	"\x06cursor\x18\x01 \x01(\tR\x06cursor\"\xd2\x01\n" +
+	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x12\x19\n" +
+	"\brelay_id\x18\x02 \x01(\fR\arelayId\"\xd2\x01\n" +
 	"\vTrustUpdate\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x12-\n" +
 	"\x04keys\x18\x02 \x01(\v2\x17.postern.v1.TrustedKeysH\x00R\x04keys\x12;\n" +
@@ -757,9 +780,11 @@ const file_postern_v1_trust_proto_rawDesc = "" +
 	"\fsession_name\x18\x04 \x01(\tH\x00R\vsessionName\x12\x1d\n" +
 	"\n" +
 	"expires_at\x18\x05 \x01(\x04R\texpiresAtB\t\n" +
-	"\arevoked\"+\n" +
+	"\arevoked\"J\n" +
 	"\tHeartbeat\x12\x1e\n" +
-	"\vnews_age_ms\x18\x01 \x01(\rR\tnewsAgeMs2\xa2\x01\n" +
+	"\vnews_age_ms\x18\x01 \x01(\rR\tnewsAgeMs\x12\x1d\n" +
+	"\n" +
+	"relay_path\x18\x02 \x03(\fR\trelayPath2\xa2\x01\n" +
 	"\fTrustService\x12F\n" +
 	"\n" +
 	"WatchTrust\x12\x1d.postern.v1.WatchTrustRequest\x1a\x17.postern.v1.TrustUpdate0\x01\x12J\n" +

@@ -45,10 +45,14 @@ type TrustServiceClient interface {
 	// The caller needs an access token of a service account, for Postern's own
 	// audience, or a client certificate with a listed identity.
 	//
+	// A relay (`postern sidecar` with POSTERN_RELAY=on) serves this stream like an
+	// instance of the service: the same updates, and cursors that are valid at both.
+	//
 	// UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason
 	// (TOKEN_CLAIMS_INVALID for another audience); PERMISSION_DENIED
-	// SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor;
-	// UNAVAILABLE TRUST_STALE while this process has no keys yet.
+	// SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor, or for a
+	// relay that cannot be served; UNAVAILABLE TRUST_STALE while this process has no
+	// keys yet.
 	WatchTrust(ctx context.Context, in *WatchTrustRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TrustUpdate], error)
 	// Returns what an API key may do, for a process that verifies API keys itself. Ask
 	// once for each key and keep the answer for `max_age` seconds at most. An answer is
@@ -56,6 +60,8 @@ type TrustServiceClient interface {
 	// `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
 	// holds for an answer that arrives after its revocation as well: compare it with all
 	// revocations that are known, as with those of a token, not only with later ones.
+	//
+	// A relay passes the question on, and answers others from what it was answered.
 	//
 	// The caller authenticates as for WatchTrust. UNAUTHENTICATED with
 	// CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;
@@ -124,10 +130,14 @@ type TrustServiceServer interface {
 	// The caller needs an access token of a service account, for Postern's own
 	// audience, or a client certificate with a listed identity.
 	//
+	// A relay (`postern sidecar` with POSTERN_RELAY=on) serves this stream like an
+	// instance of the service: the same updates, and cursors that are valid at both.
+	//
 	// UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason
 	// (TOKEN_CLAIMS_INVALID for another audience); PERMISSION_DENIED
-	// SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor;
-	// UNAVAILABLE TRUST_STALE while this process has no keys yet.
+	// SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor, or for a
+	// relay that cannot be served; UNAVAILABLE TRUST_STALE while this process has no
+	// keys yet.
 	WatchTrust(*WatchTrustRequest, grpc.ServerStreamingServer[TrustUpdate]) error
 	// Returns what an API key may do, for a process that verifies API keys itself. Ask
 	// once for each key and keep the answer for `max_age` seconds at most. An answer is
@@ -135,6 +145,8 @@ type TrustServiceServer interface {
 	// `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
 	// holds for an answer that arrives after its revocation as well: compare it with all
 	// revocations that are known, as with those of a token, not only with later ones.
+	//
+	// A relay passes the question on, and answers others from what it was answered.
 	//
 	// The caller authenticates as for WatchTrust. UNAUTHENTICATED with
 	// CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;

@@ -43,16 +43,10 @@ export async function authenticateCaller(
   },
   budget: CallBudget,
 ): Promise<Caller> {
-  const { token, access, address = null } = credential;
-  const claims = await verifyToken(dependencies, { token, audience: '', address });
   const { apiAudience } = dependencies;
-  if (!claims.audience.includes(apiAudience))
-    throw claimsInvalid(
-      `this method needs a token for the audience '${apiAudience}'; request one with that audience`,
-    );
-  const { subjectType: type, subject: id, sessionId, roles } = claims;
-  const caller: Caller = { type, id, sessionId, roles, claims };
-  switch (access) {
+  const caller = await bearerOf({ ...dependencies, apiAudience: () => apiAudience }, credential);
+  const { type, id, roles, claims } = caller;
+  switch (credential.access) {
     case 'user':
       if (isDerived(claims)) throw new Rejected({ kind: 'credential-not-allowed', caller: { type, id } });
       if (type === 'user') return caller;
@@ -60,8 +54,7 @@ export async function authenticateCaller(
         'this method needs the token of a user, not of a service account; log in as a user',
       );
     case 'service':
-      if (type === 'service') return caller;
-      throw new Rejected({ kind: 'service-required' });
+      return requireService(caller);
     case 'admin': {
       const lacksLevel = lacksLevelOfAdmin(claims, dependencies.secondFactorRoles);
       // A narrower token stays narrower: without the role in it, that of the subject does not count. A user's own token below
@@ -75,8 +68,49 @@ export async function authenticateCaller(
       return { ...caller, roles: rolesNow };
     }
     default:
-      return access satisfies never;
+      return credential.access satisfies never;
   }
+}
+
+/** Where a credential is used, which an API key may restrict. */
+interface UsedCredential {
+  readonly token: string;
+  readonly address?: string | null;
+}
+
+/** The audience is a function where it comes from the upstream. */
+type BearerDependencies = VerifyDependencies & { readonly apiAudience: () => string };
+
+/**
+ * The class of access `service` without a database, as a relay has it.
+ *
+ * @throws Rejected `token-refused`, `api-key-invalid`, `service-required`, `trust-stale`
+ */
+export async function authenticateService(
+  dependencies: BearerDependencies,
+  credential: UsedCredential,
+): Promise<Caller> {
+  return requireService(await bearerOf(dependencies, credential));
+}
+
+function requireService(caller: Caller): Caller {
+  if (caller.type !== 'service') throw new Rejected({ kind: 'service-required' });
+  return caller;
+}
+
+async function bearerOf(
+  dependencies: BearerDependencies,
+  { token, address = null }: UsedCredential,
+): Promise<Caller & { readonly type: 'user' | 'service'; readonly claims: VerifiedClaims }> {
+  const claims = await verifyToken(dependencies, { token, audience: '', address });
+  // After the verification, which waits for the first audiences in a process that gets them from its upstream.
+  const apiAudience = dependencies.apiAudience();
+  if (!claims.audience.includes(apiAudience))
+    throw claimsInvalid(
+      `this method needs a token for the audience '${apiAudience}'; request one with that audience`,
+    );
+  const { subjectType: type, subject: id, sessionId, roles } = claims;
+  return { type, id, sessionId, roles, claims };
 }
 
 /**

@@ -93,7 +93,7 @@ export const metricDefinitions = {
     'State of the keys and revocations, 1 for the current one: loading, fresh or stale.',
     'state',
   ),
-  watchers: gauge('postern_trust_watchers', 'Open WatchTrust streams of verifiers.'),
+  watchers: gauge('postern_trust_watchers', 'Open WatchTrust streams of verifiers and relays.'),
   upstreamConnected: gauge(
     'postern_upstream_connected',
     'Whether the WatchTrust stream of this sidecar to its upstream is open (1) or not (0).',

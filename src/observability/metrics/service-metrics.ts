@@ -83,6 +83,8 @@ export function sidecarMetrics(
     readonly listeners: Listeners;
     readonly verification: VerificationParts;
     readonly isConnected: () => boolean;
+    /** Null unless it is a relay. */
+    readonly watchers: (() => number) | null;
     readonly certificateExpiry: () => number | null;
   },
 ): Metrics {
@@ -91,6 +93,7 @@ export function sidecarMetrics(
     ...listenerCollectors(parts.listeners),
     ...collectTrust(parts.verification),
     upstreamConnected: () => Number(parts.isConnected()),
+    ...(parts.watchers && { watchers: parts.watchers }),
     certificateExpiry: parts.certificateExpiry,
   });
 }

@@ -2,7 +2,7 @@ import type { ClaimsPolicy } from '../../domain/claims/claims.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import type { TrustBundle, TrustChange } from '../../trust/trust-bundle.ts';
 import type { EncodedMessage } from '../../rpc/encoded-message.ts';
-import { formatCursor } from './trust-cursor.ts';
+import { formatCursor } from '../../trust/trust-cursor.ts';
 import type { SubscriberQueue } from './subscriber-queue.ts';
 import { heartbeatUpdate, keysUpdate, revocationUpdates } from './trust-updates.ts';
 
@@ -18,6 +18,7 @@ const PAUSE_MS_PER_SUBSCRIBER = 0.1;
  * and does not listen to the bundle.
  */
 export class TrustBroadcaster {
+  readonly relayPath: () => readonly string[];
   readonly #trust: TrustBundle;
   readonly #policy: () => ClaimsPolicy;
   readonly #subscribers = new Set<SubscriberQueue>();
@@ -28,9 +29,11 @@ export class TrustBroadcaster {
   #heartbeatTimer: NodeJS.Timeout | undefined;
   #unsubscribeFromTrust: (() => void) | undefined;
 
-  constructor(trust: TrustBundle, policy: () => ClaimsPolicy) {
+  /** @param relayPath the relays that the stream comes through, that of this process first; empty in the service */
+  constructor(trust: TrustBundle, policy: () => ClaimsPolicy, relayPath: () => readonly string[] = () => []) {
     this.#trust = trust;
     this.#policy = policy;
+    this.relayPath = relayPath;
   }
 
   /** The number of subscribers. */
@@ -96,7 +99,7 @@ export class TrustBroadcaster {
 
   #heartbeat(): void {
     this.#sendPending();
-    const update = heartbeatUpdate(this.#cursor(), this.#trust.ageMs);
+    const update = heartbeatUpdate(this.#cursor(), this.#trust.ageMs, this.relayPath());
     // A subscriber with pending updates needs no heartbeat: each update shows that the stream is alive.
     for (const subscriber of this.#subscribers) if (!subscriber.hasPending) subscriber.push([update]);
   }

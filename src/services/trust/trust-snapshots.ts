@@ -24,7 +24,7 @@ export class TrustSnapshots {
     this.#trust = trust;
   }
 
-  /** The bundle must be loaded. The caller adds the later revocations: `missedSince` of the snapshot's cursor. */
+  /** The bundle must be loaded. The caller adds the later revocations: `addedSince` of the snapshot's cursor. */
   current(): Promise<TrustSnapshot> {
     clearTimeout(this.#expiryTimer);
     this.#expiryTimer = setTimeout(() => (this.#latest = null), SNAPSHOT_TTL_MS).unref();
@@ -36,7 +36,7 @@ export class TrustSnapshots {
   }
 
   #isUsable(): boolean {
-    const missed = this.#trust.missedSince(this.#latestCursor);
+    const missed = this.#trust.addedSince(this.#latestCursor);
     return missed !== null && missed.length <= MAX_MISSED;
   }
 

@@ -22,9 +22,17 @@ export function keysUpdate(cursor: string, jwks: string, policy: ClaimsPolicy): 
   return encode({ cursor, update: { $case: 'keys', value } });
 }
 
-export function heartbeatUpdate(cursor: string, ageMs: number): EncodedMessage {
+/** @param relayPath the relays that the stream comes through, that of this process first; empty in the service */
+export function heartbeatUpdate(
+  cursor: string,
+  ageMs: number,
+  relayPath: readonly string[] = [],
+): EncodedMessage {
   const newsAgeMs = Math.min(Math.round(ageMs), MAX_UINT32);
-  return encode({ cursor, update: { $case: 'heartbeat', value: { newsAgeMs } } });
+  return encode({
+    cursor,
+    update: { $case: 'heartbeat', value: { newsAgeMs, relayPath: relayPath.map(bytesOfUuid) } },
+  });
 }
 
 /**

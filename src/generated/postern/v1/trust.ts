@@ -77,13 +77,19 @@ export interface WatchTrustRequest {
    * beginning.
    */
   cursor: string;
+  /**
+   * The id of the relay that asks, the 16 bytes of a UUID that it makes at its start.
+   * Empty for a verifier. A relay refuses the stream to a relay that it gets its own
+   * stream through, and to a fifth relay in a row.
+   */
+  relayId: Buffer;
 }
 
 /** One change, or a heartbeat. */
 export interface TrustUpdate {
   /**
    * The position after this update, from which a stream can be resumed. Opaque, and
-   * valid at every instance of the service. Empty until the first list of
+   * valid at every instance of the service and at every relay. Empty until the first list of
    * revocations is complete.
    */
   cursor: string;
@@ -156,9 +162,15 @@ export interface Revocation {
 export interface Heartbeat {
   /**
    * The age of this server's own list of revocations, in milliseconds. It grows
-   * while the server cannot reach its database.
+   * while the server cannot reach its database, or a relay its upstream: the ages of
+   * all relays on the way add up.
    */
   newsAgeMs: number;
+  /**
+   * The ids of the relays that the stream comes through, that of this server first,
+   * four at most. Empty from the service itself.
+   */
+  relayPath: Buffer[];
 }
 
 function createBaseResolveApiKeyRequest(): ResolveApiKeyRequest {
@@ -388,13 +400,16 @@ export const ApiKeyGrant: MessageFns<ApiKeyGrant> = {
 };
 
 function createBaseWatchTrustRequest(): WatchTrustRequest {
-  return { cursor: "" };
+  return { cursor: "", relayId: Buffer.alloc(0) };
 }
 
 export const WatchTrustRequest: MessageFns<WatchTrustRequest> = {
   encode(message: WatchTrustRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.cursor !== "") {
       writer.uint32(10).string(message.cursor);
+    }
+    if (message.relayId.length !== 0) {
+      writer.uint32(18).bytes(message.relayId);
     }
     return writer;
   },
@@ -418,6 +433,14 @@ export const WatchTrustRequest: MessageFns<WatchTrustRequest> = {
             }
 
             message.cursor = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.relayId = Buffer.from(reader.bytes());
             continue;
           }
         }
@@ -765,13 +788,16 @@ export const Revocation: MessageFns<Revocation> = {
 };
 
 function createBaseHeartbeat(): Heartbeat {
-  return { newsAgeMs: 0 };
+  return { newsAgeMs: 0, relayPath: [] };
 }
 
 export const Heartbeat: MessageFns<Heartbeat> = {
   encode(message: Heartbeat, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.newsAgeMs !== 0) {
       writer.uint32(8).uint32(message.newsAgeMs);
+    }
+    for (const v of message.relayPath) {
+      writer.uint32(18).bytes(v!);
     }
     return writer;
   },
@@ -795,6 +821,14 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             }
 
             message.newsAgeMs = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.relayPath.push(Buffer.from(reader.bytes()));
             continue;
           }
         }
@@ -832,10 +866,14 @@ export const TrustServiceService = {
    * The caller needs an access token of a service account, for Postern's own
    * audience, or a client certificate with a listed identity.
    *
+   * A relay (`postern sidecar` with POSTERN_RELAY=on) serves this stream like an
+   * instance of the service: the same updates, and cursors that are valid at both.
+   *
    * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason
    * (TOKEN_CLAIMS_INVALID for another audience); PERMISSION_DENIED
-   * SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor;
-   * UNAVAILABLE TRUST_STALE while this process has no keys yet.
+   * SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor, or for a
+   * relay that cannot be served; UNAVAILABLE TRUST_STALE while this process has no
+   * keys yet.
    */
   watchTrust: {
     path: "/postern.v1.TrustService/WatchTrust" as const,
@@ -853,6 +891,8 @@ export const TrustServiceService = {
    * `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
    * holds for an answer that arrives after its revocation as well: compare it with all
    * revocations that are known, as with those of a token, not only with later ones.
+   *
+   * A relay passes the question on, and answers others from what it was answered.
    *
    * The caller authenticates as for WatchTrust. UNAUTHENTICATED with
    * CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;
@@ -888,10 +928,14 @@ export interface TrustServiceServer extends UntypedServiceImplementation {
    * The caller needs an access token of a service account, for Postern's own
    * audience, or a client certificate with a listed identity.
    *
+   * A relay (`postern sidecar` with POSTERN_RELAY=on) serves this stream like an
+   * instance of the service: the same updates, and cursors that are valid at both.
+   *
    * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason
    * (TOKEN_CLAIMS_INVALID for another audience); PERMISSION_DENIED
-   * SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor;
-   * UNAVAILABLE TRUST_STALE while this process has no keys yet.
+   * SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor, or for a
+   * relay that cannot be served; UNAVAILABLE TRUST_STALE while this process has no
+   * keys yet.
    */
   watchTrust: handleServerStreamingCall<WatchTrustRequest, TrustUpdate>;
   /**
@@ -901,6 +945,8 @@ export interface TrustServiceServer extends UntypedServiceImplementation {
    * `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
    * holds for an answer that arrives after its revocation as well: compare it with all
    * revocations that are known, as with those of a token, not only with later ones.
+   *
+   * A relay passes the question on, and answers others from what it was answered.
    *
    * The caller authenticates as for WatchTrust. UNAUTHENTICATED with
    * CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;
@@ -928,10 +974,14 @@ export interface TrustServiceClient extends Client {
    * The caller needs an access token of a service account, for Postern's own
    * audience, or a client certificate with a listed identity.
    *
+   * A relay (`postern sidecar` with POSTERN_RELAY=on) serves this stream like an
+   * instance of the service: the same updates, and cursors that are valid at both.
+   *
    * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason
    * (TOKEN_CLAIMS_INVALID for another audience); PERMISSION_DENIED
-   * SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor;
-   * UNAVAILABLE TRUST_STALE while this process has no keys yet.
+   * SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor, or for a
+   * relay that cannot be served; UNAVAILABLE TRUST_STALE while this process has no
+   * keys yet.
    */
   watchTrust(request: WatchTrustRequest, options?: Partial<CallOptions>): ClientReadableStream<TrustUpdate>;
   watchTrust(
@@ -946,6 +996,8 @@ export interface TrustServiceClient extends Client {
    * `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
    * holds for an answer that arrives after its revocation as well: compare it with all
    * revocations that are known, as with those of a token, not only with later ones.
+   *
+   * A relay passes the question on, and answers others from what it was answered.
    *
    * The caller authenticates as for WatchTrust. UNAUTHENTICATED with
    * CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;

@@ -1,5 +1,5 @@
-import { optional, requireValid, text } from '../../domain/validation.ts';
-import { Rejected } from '../../domain/rejection.ts';
+import { optional, requireValid, text } from '../domain/validation.ts';
+import { Rejected } from '../domain/rejection.ts';
 
 /** A position is an epoch of 64 bits followed by a transaction number of 64 bits. */
 const MAX_POSITION = 2n ** 128n - 1n;

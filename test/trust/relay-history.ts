@@ -1,0 +1,335 @@
+import { formatCursor, parseCursor } from '../../src/trust/trust-cursor.ts';
+import type { Revocation } from '../../src/domain/revocation-set.ts';
+import { RelayedStream } from '../../src/trust/relayed-stream.ts';
+import { RevocationJournal } from '../../src/trust/revocation-journal.ts';
+import { positionOf } from '../../src/trust/revocation-position.ts';
+import { TrustBundle } from '../../src/trust/trust-bundle.ts';
+
+/** How often each step happens, relative to the others. */
+export interface Mix {
+  readonly begin: number;
+  readonly commit: number;
+  readonly revoke: number;
+  readonly read: number;
+  readonly deliver: number;
+  readonly lose: number;
+  readonly hop: number;
+  readonly restart: number;
+  readonly failOver: number;
+}
+
+/** What the relays are made of; a test replaces a part with a wrong one. */
+export interface RelayParts {
+  readonly bundle: () => TrustBundle;
+  readonly stream: (bundle: TrustBundle) => RelayedStream;
+}
+
+/** So small that it overflows within a history. */
+export const smallJournal = () => new RevocationJournal(12);
+
+export const realParts: RelayParts = {
+  bundle: () => new TrustBundle(() => 0, smallJournal()),
+  stream: (bundle) => new RelayedStream(bundle),
+};
+
+interface Update {
+  readonly revocations: readonly Revocation[];
+  readonly cursor: string;
+  readonly complete: boolean;
+  readonly isSnapshot: boolean;
+}
+
+/** A source of numbers that gives the same history for the same seed (mulberry32). */
+function randomOf(seed: number): (below: number) => number {
+  let state = seed >>> 0;
+  return (below) => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+  };
+}
+
+const revocation = (id: string): Revocation => ({ kind: 'jti', id, expiresAtSeconds: 1_000 });
+const cursorOf = (bundle: TrustBundle) => (bundle.cursor === null ? '' : formatCursor(bundle.cursor));
+
+/** A table whose transactions commit in any order. After a failover, transactions have numbers that were used before. */
+class Table {
+  readonly ids: string[] = [];
+  readonly running: number[] = [];
+  #rows: { id: string; transaction: number }[] = [];
+  #epoch = 1n;
+  #next = 10;
+
+  begin(): number {
+    this.running.push(this.#next);
+    return this.#next++;
+  }
+
+  commit(transaction: number): string {
+    this.running.splice(this.running.indexOf(transaction), 1);
+    const id = `${this.#epoch}.${transaction}`;
+    this.ids.push(id);
+    this.#rows.push({ id, transaction });
+    return id;
+  }
+
+  failOver(): void {
+    this.#epoch += 1n;
+    this.#next = Math.max(10, this.#next - 3);
+    this.running.length = 0;
+    // Replicated rows keep their numbers, which the new server has not reached.
+    this.#rows = this.#rows.map(({ id, transaction }) => ({
+      id,
+      transaction: Math.min(transaction, this.#next - 1),
+    }));
+  }
+
+  /** As the feed does, in one page. */
+  readInto(bundle: TrustBundle): void {
+    const horizon = positionOf(this.#epoch, BigInt(Math.min(this.#next, ...this.running)));
+    const known = bundle.cursor;
+    const isNewServer = known !== null && known >> 64n !== this.#epoch;
+    const since = known === null || isNewServer ? 0n : known;
+    const revocations = this.#rows
+      .map(({ id, transaction }) => ({
+        ...revocation(id),
+        position: positionOf(this.#epoch, BigInt(transaction)),
+      }))
+      .filter(({ position }) => position >= since);
+    bundle.applyUpdates({ revocations, cursor: horizon, complete: true, readAtMs: 0 });
+  }
+}
+
+/**
+ * One WatchTrust stream: the server's part, which sends in the order of `trust-service.ts` and `trust-broadcaster.ts`, in
+ * chunks of at most two.
+ */
+class Stream {
+  readonly #bundle: TrustBundle;
+  readonly #updates: Generator<Update, never, undefined>;
+  readonly #chunk: () => number;
+  #pending = new Map<string, Revocation>();
+  #unsubscribe: (() => void) | null = null;
+
+  constructor(bundle: TrustBundle, cursor: string, chunk: () => number) {
+    this.#bundle = bundle;
+    this.#chunk = chunk;
+    this.#updates = this.#serve(cursor);
+  }
+
+  /** The next update; a heartbeat when nothing has changed. */
+  next(): Update {
+    return this.#updates.next().value;
+  }
+
+  close(): void {
+    this.#unsubscribe?.();
+  }
+
+  *#serve(requested: string): Generator<Update, never, undefined> {
+    const bundle = this.#bundle;
+    const position = parseCursor(requested);
+    let missed = position === null ? null : bundle.missedSince(position);
+    const isSnapshot = missed === null;
+    while (missed === null) {
+      const begun = bundle.cursor ?? 0n;
+      yield* this.#chunks(bundle.revocations(), '', null, true);
+      missed = bundle.addedSince(begun);
+    }
+    this.#unsubscribe = bundle.subscribe((change) => {
+      if (change.kind !== 'revocations') return;
+      for (const one of change.revocations) this.#pending.set(one.id, one);
+    });
+    let sent = cursorOf(bundle);
+    yield* this.#chunks(missed, isSnapshot ? '' : requested, sent, isSnapshot);
+    for (;;) {
+      const round = this.#pending;
+      this.#pending = new Map();
+      const cursor = cursorOf(bundle);
+      yield* this.#chunks(round.values(), sent, cursor, false);
+      sent = cursor;
+    }
+  }
+
+  *#chunks(
+    revocations: Iterable<Revocation>,
+    previous: string,
+    cursor: string | null,
+    isSnapshot: boolean,
+  ): Generator<Update, void, undefined> {
+    let chunk: Revocation[] = [];
+    for (const one of [...revocations]) {
+      if (chunk.length > this.#chunk()) {
+        yield { revocations: chunk, cursor: previous, complete: false, isSnapshot };
+        chunk = [];
+      }
+      chunk.push(one);
+    }
+    if (cursor !== null) yield { revocations: chunk, cursor, complete: true, isSnapshot };
+    else if (chunk.length > 0) yield { revocations: chunk, cursor: previous, complete: false, isSnapshot };
+  }
+}
+
+/** The part of a client that relays and verifiers have in common: a stream, and a cursor to resume from. */
+class Client {
+  readonly learned = new Set<string>();
+  readonly relay: { readonly bundle: TrustBundle; readonly stream: RelayedStream } | null;
+  stream: Stream | null = null;
+  upstream: TrustBundle | null = null;
+  #cursor = '';
+  #isComplete = false;
+
+  constructor(parts: RelayParts | null) {
+    if (parts === null) this.relay = null;
+    else {
+      const bundle = parts.bundle();
+      this.relay = { bundle, stream: parts.stream(bundle) };
+    }
+  }
+
+  connect(upstream: TrustBundle, chunk: () => number): void {
+    this.lose();
+    if (upstream.cursor === null) return;
+    this.upstream = upstream;
+    this.stream = new Stream(upstream, this.#cursor, chunk);
+  }
+
+  lose(): void {
+    this.stream?.close();
+    this.stream = null;
+    this.upstream = null;
+  }
+
+  receive(): void {
+    if (this.stream === null) return;
+    const { revocations, cursor, complete, isSnapshot } = this.stream.next();
+    for (const { id } of revocations) this.learned.add(id);
+    if (this.relay) {
+      this.relay.stream.revoke(revocations);
+      this.relay.stream.hold(revocations);
+      if (complete) this.relay.stream.complete(cursor, isSnapshot);
+    }
+    if (complete) this.#isComplete = true;
+    if (this.#isComplete && cursor !== '') this.#cursor = cursor;
+  }
+}
+
+export const mixes: Readonly<Record<string, Mix>> = (() => {
+  // Some transaction is open most of the time, so that much is committed above the horizon.
+  const usual = {
+    begin: 6,
+    commit: 5,
+    revoke: 3,
+    read: 8,
+    deliver: 24,
+    lose: 2,
+    hop: 10,
+    restart: 0,
+    failOver: 0,
+  };
+  return {
+    'late commits and hops': usual,
+    'many revocations at once, and breaks between chunks': {
+      ...usual,
+      begin: 8,
+      commit: 8,
+      read: 3,
+      lose: 5,
+    },
+    'relays that restart': { ...usual, restart: 2 },
+    'databases that fail over': { ...usual, failOver: 1 },
+  };
+})();
+
+/** The seeds, of `count`, of the histories in which a revocation is lost. */
+export function losses(mix: Mix, count: number, parts: RelayParts = realParts): number[] {
+  return Array.from({ length: count }, (_, seed) => seed).filter(
+    (seed) => lostIn(seed, mix, parts).length > 0,
+  );
+}
+
+const STEPS = 90;
+
+/**
+ * Two instances of the service on one database, three relays that hop between them and each other, and four verifiers that
+ * hop between all. At the end, everybody is connected and has received everything.
+ *
+ * @returns the revocations that a relay or a verifier never learned
+ */
+export function lostIn(seed: number, mix: Mix, parts: RelayParts = realParts): string[] {
+  const random = randomOf(seed);
+  const table = new Table();
+  const origins = [0, 1].map(() => new TrustBundle(() => 0, smallJournal()));
+  for (const origin of origins) table.readInto(origin);
+  const relays = [0, 1, 2].map(() => new Client(parts));
+  const verifiers = [0, 1, 2, 3].map(() => new Client(null));
+  const clients = [...relays, ...verifiers];
+  const chunk = () => random(2);
+  const pick = <T>(from: readonly T[]) => from[random(from.length)] as T;
+  /** A relay gets its stream from an instance or from a relay before it, so that there is no ring. */
+  const connect = (client: Client, mayTryRelays = true) => {
+    const place = relays.indexOf(client);
+    const before = place < 0 ? relays : relays.slice(0, place);
+    const bundles = before.flatMap(({ relay }) => (relay === null ? [] : [relay.bundle]));
+    client.connect(pick(mayTryRelays ? [...origins, ...bundles, ...bundles] : origins), chunk);
+  };
+  const loseWatchersOf = (bundle: TrustBundle) => {
+    for (const client of clients) if (client.upstream === bundle) client.lose();
+  };
+  const steps = Object.entries(mix).flatMap(([name, weight]) =>
+    Array<keyof Mix>(weight).fill(name as keyof Mix),
+  );
+
+  for (let step = 0; step < STEPS; step += 1) {
+    switch (pick(steps)) {
+      case 'begin':
+        table.begin();
+        break;
+      case 'commit':
+        if (table.running.length > 0) table.commit(pick(table.running));
+        break;
+      case 'revoke':
+        pick(origins).revoke([revocation(table.commit(table.begin()))]);
+        break;
+      case 'read':
+        table.readInto(pick(origins));
+        break;
+      case 'deliver': {
+        const client = pick(clients);
+        for (let count = random(3); count >= 0; count -= 1) client.receive();
+        break;
+      }
+      case 'lose':
+        pick(clients).lose();
+        break;
+      case 'hop':
+        connect(pick(clients));
+        break;
+      case 'restart': {
+        const place = random(relays.length);
+        const { relay } = relays[place] as Client;
+        if (relay) loseWatchersOf(relay.bundle);
+        relays[place]?.lose();
+        const fresh = new Client(parts);
+        clients.splice(clients.indexOf(relays[place] as Client), 1, fresh);
+        relays[place] = fresh;
+        break;
+      }
+      case 'failOver':
+        table.failOver();
+        break;
+    }
+  }
+  for (const transaction of [...table.running]) table.commit(transaction);
+  for (const origin of origins) table.readInto(origin);
+  for (const client of clients) if (client.stream === null) connect(client);
+  // A chain of three relays, each of which may need a few updates.
+  for (let round = 0; round < 60; round += 1) {
+    for (const client of clients) {
+      if (client.stream === null) connect(client, round < 30);
+      client.receive();
+    }
+  }
+  return clients.flatMap(({ learned }) => table.ids.filter((id) => !learned.has(id)));
+}
