@@ -28,7 +28,7 @@ const pausesMs = Array.from({ length: changes }, () =>
 
 await withWatchers({ relays, watchers, revocations }, async (processes) => {
   await measureChanges(processes, pausesMs.slice(0, 10));
-  const { delaysMs, bytes, updates, ...used } = await measureChanges(processes, pausesMs);
+  const { delaysMs, bytes, updates, server, watchers: load } = await measureChanges(processes, pausesMs);
   const all = watchers * Math.max(1, relays);
   const ms = (value) => Number(value.toFixed(2));
   const report = {
@@ -41,10 +41,12 @@ await withWatchers({ relays, watchers, revocations }, async (processes) => {
     delay_max_ms: ms(quantile(delaysMs, 1)),
     updates_per_watcher: ms(updates / all),
     bytes_per_update: ms(bytes / updates),
-    server_us_per_update: ms((used.serverSeconds * 1e6 * Math.max(1, relays)) / updates),
-    watchers_us_per_update: ms((used.loadSeconds * 1e6) / updates),
+    server_us_per_update: ms((server.cpuSeconds * 1e6 * Math.max(1, relays)) / updates),
+    watchers_us_per_update: ms((load.cpuSeconds * 1e6) / updates),
     kb_per_watcher: ms(processes.residentPerWatcher / 1e3),
     opened_all_ms: ms(quantile(processes.openedMs, 1)),
+    server_stretch: ms(server.stretch),
+    watchers_stretch: ms(load.stretch),
     load_average: loadAverage(),
   };
   for (const [name, value] of Object.entries(report)) console.log(name.padEnd(24), value);

@@ -5,11 +5,11 @@ import { makeTree } from './tree.mjs';
 import { loadAverage, measureChanges, quantile, withWatchers } from './watched-processes.mjs';
 
 const APART_MS = 400;
-const CHANGES = 40;
+const CHANGES = 20;
 const PER_SECOND = 100;
 const SEED = 1;
 
-/** The shapes that this machine can hold: name, relays, watchers of the last process. */
+/** What one machine can hold; `watchers` at the last process. */
 const SHAPES = [
   { title: '100 at one process', relays: 0, watchers: 100 },
   { title: '1,000 at one process', relays: 0, watchers: 1_000 },
@@ -40,17 +40,26 @@ async function measureShape({ title, relays, watchers }, constants) {
     const points = [];
     for (const [workload, pausesMs] of Object.entries(workloads)) {
       await measureChanges(processes, pausesMs.slice(0, 10));
-      const { delaysMs } = await measureChanges(processes, pausesMs);
+      const { delaysMs, server, watchers: load } = await measureChanges(processes, pausesMs);
       points.push({
         title,
         workload,
         measured: threeOf((share) => quantile(delaysMs, share)),
         simulated: simulated({ relays, watchers, pausesMs }, constants),
+        // The kernel counts how long each process waited for a core; a busy machine makes all of its work so much longer.
+        stretched: simulated({ relays, watchers, pausesMs }, stretchedBy(constants, server, load)),
+        stretch: { server: server.stretch, watchers: load.stretch },
         loadAverage: loadAverage(),
       });
     }
     return points;
   });
+}
+
+function stretchedBy(constants, server, watchers) {
+  const names = ['makeMs', 'flushMs', 'receiveMs', 'applyMs'];
+  const own = Object.fromEntries(names.map((name) => [name, constants[name] * server.stretch]));
+  return { ...constants, ...own, watcherMs: constants.watcherMs * watchers.stretch };
 }
 
 /** The same on one machine without PostgreSQL: the links take no time, and the watchers share a thread. */

@@ -58,12 +58,20 @@ export async function withWatchers({ relays, watchers, revocations, connecting =
 export async function measureChanges({ origin, serving, load }, pausesMs, count = 1) {
   const arrived = load.answer('expect');
   load.tell({ action: 'expect', revocations: pausesMs.length * count });
-  const before = [cpuSecondsOf(serving.pid), cpuSecondsOf(load.pid), performance.now()];
+  const before = [serving, load].map(({ pid }) => scheduling(pid));
   await origin.ask({ action: 'revoke', pausesMs, count });
   await arrived;
-  const after = [cpuSecondsOf(serving.pid), cpuSecondsOf(load.pid), performance.now()];
-  const [serverSeconds, loadSeconds, elapsedMs] = after.map((value, index) => value - before[index]);
-  return { ...(await load.ask({ action: 'report' })), serverSeconds, loadSeconds, elapsedMs };
+  const [server, watchers] = [serving, load].map(({ pid }, index) => {
+    const [ran, waited] = scheduling(pid).map((value, field) => value - before[index][field]);
+    return { cpuSeconds: ran, stretch: (ran + waited) / ran };
+  });
+  return { ...(await load.ask({ action: 'report' })), server, watchers };
+}
+
+/** How long the main thread of a process has run, and has waited for a core, s. */
+function scheduling(pid) {
+  const [ran, waited] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ');
+  return [Number(ran) / 1e9, Number(waited) / 1e9];
 }
 
 export function quantile(values, share) {

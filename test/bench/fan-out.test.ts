@@ -85,7 +85,7 @@ describe('the simulation', () => {
     expect(more).toBeLessThan(2 * (0.8 + 0.1 + 0.1));
   });
 
-  test('loses no revocation when relays die, and knows the age of what a verifier knows', () => {
+  test('brings every verifier up to date after relays die, and knows the age of what a verifier knows', () => {
     const commitsMs = Array.from({ length: 200 }, (_, index) => 5_000 + index * 400);
     const outcome = (reconnectTo: 'same' | 'siblings', silent: boolean) =>
       run([3, 2, 20], (tree) => ({
