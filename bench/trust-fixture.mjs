@@ -38,10 +38,10 @@ export async function serveTrust(keys) {
   return {
     address: `${host}:${port}`,
     /** Revokes this many sessions at once. */
-    revoke(count) {
+    revoke(count, newId = randomUUID) {
       position += 1n;
       const expiresAtSeconds = Math.floor(Date.now() / 1000) + REVOCATION_SECONDS;
-      const one = () => ({ kind: 'sid', id: randomUUID(), expiresAtSeconds, position });
+      const one = () => ({ kind: 'sid', id: newId(), expiresAtSeconds, position });
       const revocations = Array.from({ length: count }, one);
       bundle.applyUpdates({
         revocations,

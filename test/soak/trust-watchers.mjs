@@ -109,7 +109,7 @@ function watch(address) {
       method.path,
       method.requestSerialize,
       decode,
-      { cursor: '' },
+      { cursor: '', relayId: Buffer.alloc(0) },
       new Metadata(),
     );
     let isComplete = false;

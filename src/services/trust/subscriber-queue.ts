@@ -24,13 +24,21 @@ export class SubscriberQueue {
     return this.#pending.length > 0;
   }
 
-  push(update: EncodedMessage): void {
-    this.#pending.push(update);
-    this.#pendingBytes += update.bytes.length;
-    if (this.#pending.length > MAX_PENDING_UPDATES || this.#pendingBytes > MAX_PENDING_BYTES) {
+  /**
+   * Adds the updates of one round. The limits are for what waits behind the updates that are being sent. A round by itself
+   * may be larger than they are (`session end-all`), and all subscribers share its bytes: if it counted, all of them would
+   * lose their streams at the same moment, however fast they read.
+   */
+  push(round: readonly EncodedMessage[]): void {
+    if (this.#pending.length >= MAX_PENDING_UPDATES || this.#pendingBytes >= MAX_PENDING_BYTES) {
       this.#pending = [];
       this.#pendingBytes = 0;
       this.#call.fail(new Rejected({ kind: 'reader-too-slow' }));
+    } else {
+      for (const update of round) {
+        this.#pending.push(update);
+        this.#pendingBytes += update.bytes.length;
+      }
     }
     this.#wake?.();
   }
@@ -40,10 +48,8 @@ export class SubscriberQueue {
     while (!this.#call.signal.aborted) {
       const batch = this.#pending;
       this.#pending = [];
-      for (const update of batch) {
-        this.#pendingBytes -= update.bytes.length;
-        yield update;
-      }
+      this.#pendingBytes = 0;
+      yield* batch;
       if (this.#pending.length === 0) await this.#nextPush();
     }
   }

@@ -64,7 +64,7 @@ export class TrustBroadcaster {
   #onChange(change: TrustChange): void {
     if (change.kind === 'keys') {
       this.#sendPending();
-      this.#push(keysUpdate(this.#cursor(), this.#trust.keys().jwks.json, this.#policy()));
+      this.#push([keysUpdate(this.#cursor(), this.#trust.keys().jwks.json, this.#policy())]);
       return;
     }
     for (const revocation of change.revocations) {
@@ -92,7 +92,7 @@ export class TrustBroadcaster {
     this.#pending = new Map();
     const cursor = this.#cursor();
     const round = { previousCursor: this.#sentCursor, cursor, snapshot: false };
-    for (const update of revocationUpdates(revocations, round)) this.#push(update);
+    this.#push([...revocationUpdates(revocations, round)]);
     this.#sentCursor = cursor;
     this.#lastSentMs = performance.now();
   }
@@ -101,11 +101,11 @@ export class TrustBroadcaster {
     this.#sendPending();
     const update = heartbeatUpdate(this.#cursor(), this.#trust.ageMs, this.relayPath());
     // A subscriber with pending updates needs no heartbeat: each update shows that the stream is alive.
-    for (const subscriber of this.#subscribers) if (!subscriber.hasPending) subscriber.push(update);
+    for (const subscriber of this.#subscribers) if (!subscriber.hasPending) subscriber.push([update]);
   }
 
-  #push(update: EncodedMessage): void {
-    for (const subscriber of this.#subscribers) subscriber.push(update);
+  #push(round: readonly EncodedMessage[]): void {
+    for (const subscriber of this.#subscribers) subscriber.push(round);
   }
 
   #cursor(): string {

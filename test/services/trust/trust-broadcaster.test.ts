@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 
 import { TrustUpdate } from '../../../src/generated/postern/v1/trust.ts';
+import { EncodedMessage } from '../../../src/rpc/encoded-message.ts';
 import type { StreamCall } from '../../../src/rpc/handlers.ts';
 import { TrustBroadcaster } from '../../../src/services/trust/trust-broadcaster.ts';
 import { SubscriberQueue } from '../../../src/services/trust/subscriber-queue.ts';
@@ -42,10 +43,12 @@ function subscribe(): string[] {
   const controller = new AbortController();
   const call = { signal: controller.signal, fail: () => controller.abort() } as unknown as StreamCall;
   const watcher = new SubscriberQueue(call);
-  jest.spyOn(watcher, 'push').mockImplementation(({ bytes }) => {
-    const { cursor, update } = TrustUpdate.decode(bytes);
-    const count = update?.$case === 'revocations' ? ` ${update.value.revocations.length}` : '';
-    lines.push(`${cursor} ${update?.$case ?? ''}${count}`);
+  jest.spyOn(watcher, 'push').mockImplementation((round) => {
+    for (const { bytes } of round) {
+      const { cursor, update } = TrustUpdate.decode(bytes);
+      const count = update?.$case === 'revocations' ? ` ${update.value.revocations.length}` : '';
+      lines.push(`${cursor} ${update?.$case ?? ''}${count}`);
+    }
   });
   broadcaster.subscribe(watcher);
   watchers.push(watcher);
@@ -89,4 +92,30 @@ test('simultaneous changes are one update, with each revocation once', () => {
   applyRevocation();
   jest.advanceTimersByTime(1);
   expect(lines).toEqual(['1.4 revocations 2']);
+});
+
+test('R50 a round that is larger than the limits ends no stream, also while it is being sent', async () => {
+  const fail = jest.fn();
+  const queue = new SubscriberQueue({ signal: new AbortController().signal, fail } as unknown as StreamCall);
+  const update = new EncodedMessage(Buffer.alloc(64 * 1024));
+  const round = Array.from({ length: 40 }, () => update);
+  queue.push(round);
+  const updates = queue.updates();
+  await updates.next();
+  queue.push([update]);
+  queue.push([update]);
+  for (let taken = 1; taken < round.length + 2; taken++) await updates.next();
+  expect(queue.hasPending).toBe(false);
+  expect(fail).not.toHaveBeenCalled();
+});
+
+test('R50 a subscriber that reads too slowly loses its stream', () => {
+  const fail = jest.fn();
+  const queue = new SubscriberQueue({ signal: new AbortController().signal, fail } as unknown as StreamCall);
+  const update = new EncodedMessage(Buffer.alloc(64 * 1024));
+  for (let pushed = 0; pushed < 16; pushed++) queue.push([update]);
+  expect(fail).not.toHaveBeenCalled();
+  queue.push([update]);
+  expect(fail).toHaveBeenCalledTimes(1);
+  expect(queue.hasPending).toBe(false);
 });
