@@ -881,3 +881,11 @@ describe('DATABASE_URL as psql reads it', () => {
     expect(faultsWith('')).toEqual([expect.stringMatching(/sslkey is locked with a passphrase/)]);
   });
 });
+
+test('only a sidecar can be a relay', () => {
+  expect(faultsOf({ POSTERN_RELAY: 'on' })).toEqual([
+    expect.stringMatching(/^POSTERN_RELAY=on is for a sidecar: /),
+  ]);
+  expect(loadSettings({ POSTERN_RELAY: 'on' }, { for: 'sidecar' }).relay).toBe(true);
+  expect(loadSettings({}, { for: 'sidecar' }).relay).toBe(false);
+});

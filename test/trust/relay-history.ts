@@ -188,6 +188,11 @@ class Client {
     }
   }
 
+  /** Of the last complete batch. */
+  get cursor(): string {
+    return this.#cursor;
+  }
+
   connect(upstream: TrustBundle, chunk: () => number): void {
     this.lose();
     if (upstream.cursor === null) return;
@@ -325,8 +330,9 @@ export function lostIn(seed: number, mix: Mix, parts: RelayParts = realParts): s
   for (const transaction of [...table.running]) table.commit(transaction);
   for (const origin of origins) table.readInto(origin);
   for (const client of clients) if (client.stream === null) connect(client);
-  // A chain of three relays, each of which may need a few updates.
-  for (let round = 0; round < 60; round += 1) {
+  // Down a chain of three relays, one update at a time.
+  const newest = origins.map(cursorOf);
+  for (let round = 0; round < 500 && !clients.every(({ cursor }) => newest.includes(cursor)); round += 1) {
     for (const client of clients) {
       if (client.stream === null) connect(client, round < 30);
       client.receive();

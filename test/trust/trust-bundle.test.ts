@@ -102,6 +102,40 @@ describe('a bundle', () => {
     expect(bundle.missedSince(positionOf(after, 60n))).toEqual([]);
   });
 
+  test('S13 announces its own revocation again when the first read of it is from another server', () => {
+    const bundle = new TrustBundle();
+    const read = (epoch: bigint, revocations: PositionedRevocation[], horizon: bigint) =>
+      bundle.applyUpdates({ revocations, cursor: positionOf(epoch, horizon), complete: true, readAtMs: 0 });
+    read(7n, [], 50n);
+    bundle.revoke([revocation('own')]);
+    // Of a watcher that resumed after `revoke`, and before the read.
+    const announced = listenTo(bundle);
+    read(8n, [{ ...revocation('own'), position: positionOf(8n, 50n) }], 60n);
+    expect(announced).toEqual([{ id: 'own', cursor: positionOf(8n, 60n) }]);
+  });
+
+  test('R10 lets nobody resume at or below the first list of a relay, whose order is not known', () => {
+    const relay = new TrustBundle();
+    relay.applyBatch({ revocations: [revocation('a')], cursor: 50n, isSnapshot: true });
+    expect([relay.missedSince(49n), relay.missedSince(50n), relay.addedSince(50n)]).toEqual([null, null, []]);
+    relay.applyBatch({ revocations: [revocation('b')], cursor: 60n, isSnapshot: false });
+    expect([relay.missedSince(50n), ids(relay.missedSince(51n))]).toEqual([null, ['b']]);
+    // Another instance is behind: what is known stays known.
+    relay.applyBatch({ revocations: [revocation('c')], cursor: 55n, isSnapshot: false });
+    expect([relay.cursor, ids(relay.missedSince(60n))]).toEqual([60n, ['b', 'c']]);
+  });
+
+  test('R10 announces what a full list adds, also when it took effect with a chunk before', () => {
+    const relay = new TrustBundle();
+    relay.applyBatch({ revocations: [revocation('old')], cursor: 50n, isSnapshot: true });
+    const announced = listenTo(relay);
+    relay.revokeEarly([revocation('early')]);
+    expect([announced, relay.isTokenIdRevoked('early'), relay.revocationCount]).toEqual([[], false, 2]);
+    const list = [revocation('old'), revocation('early'), revocation('new')];
+    relay.applyBatch({ revocations: list, cursor: 70n, isSnapshot: true });
+    expect(announced.map(({ id }) => id)).toEqual(['early', 'new']);
+  });
+
   test('resolves waits when it is loaded, or at their timeout', async () => {
     const bundle = new TrustBundle();
     await bundle.whenLoaded(1);
