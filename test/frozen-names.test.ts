@@ -203,7 +203,7 @@ const COMMANDS = [
   'key revoke | --json',
   'key rewrap | --json',
   'audit list | --actor <id> | --target <id> | --action <name> | --outcome <word> | --since <time> | --until <time> | --before <id> | --limit <count> | --json',
-  'doctor | --json',
+  'doctor | --upstream <address> | --json',
   'token inspect | --file <path> | --jwks <file|url> | --insecure | --secret-file <path> | --secret-stdin | --issuer <text> | --audience <name> | --json | --legacy | --subject <claims>',
   'token explain-exchange | --file <path> | --json',
 ];

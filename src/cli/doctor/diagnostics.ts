@@ -1,7 +1,12 @@
 import { createServer } from 'node:net';
 
 import { listenAddresses } from '../../config/listen-addresses.ts';
-import { loadSettings, type Settings, SettingsError } from '../../config/load-settings.ts';
+import {
+  loadSettings,
+  type Settings,
+  SettingsError,
+  type SettingsPurpose,
+} from '../../config/load-settings.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
 import { formatListenAddress, type ListenAddress } from '../../net/listen-address.ts';
 import { bindWithMode, formatMode, groupRefused, mayGiveTo, OWNER_ONLY } from '../../net/unix-socket.ts';
@@ -28,19 +33,15 @@ import { readServerSettings, serverFindings } from './server-findings.ts';
 import { passkeyFinding, secondFactorFindings } from './second-factor-findings.ts';
 import { serviceKeyFindings } from './service-key-findings.ts';
 import { tokenRoomFindings } from './token-room-finding.ts';
+import { upstreamFindings } from './upstream-findings.ts';
 
 const LIMIT_MS = 5_000;
 const MIN_NODE_MAJOR = 22;
 
 /** Checks everything that `serve` needs. Changes nothing. */
 export async function runDiagnostics(): Promise<Finding[]> {
-  let settings: Settings;
-  try {
-    settings = loadSettings();
-  } catch (error) {
-    if (!(error instanceof SettingsError)) throw error;
-    return settingsFaults(error);
-  }
+  const settings = settingsFor('serve');
+  if ('faults' in settings) return settingsFaults(settings);
   return [
     {
       check: 'settings',
@@ -64,6 +65,34 @@ export async function runDiagnostics(): Promise<Finding[]> {
     ...(await portFindings(settings)),
     ...socketFindings(settings),
   ];
+}
+
+/** Checks everything that `sidecar --upstream` needs. Changes nothing. */
+export async function runSidecarDiagnostics(upstream: string): Promise<Finding[]> {
+  const settings = settingsFor('sidecar');
+  if ('faults' in settings) return settingsFaults(settings);
+  const role = settings.relay ? 'a relay (POSTERN_RELAY=on)' : 'a sidecar';
+  return [
+    { check: 'settings', verdict: 'ok', message: role },
+    ...settings.warnings.map((message): Finding => ({ check: 'settings', verdict: 'warning', message })),
+    runtimeFinding(),
+    ...certificateFindings(settings),
+    ...(await policyFindings(settings)),
+    ...(await tokenFileFindings(settings)),
+    ...(await tracingFindings(settings.traceEndpoint)),
+    ...(await upstreamFindings(settings, upstream, LIMIT_MS)),
+    ...(await portFindings(settings)),
+    ...socketFindings(settings),
+  ];
+}
+
+function settingsFor(purpose: SettingsPurpose): Settings | SettingsError {
+  try {
+    return loadSettings(undefined, { for: purpose });
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    return error;
+  }
 }
 
 function servedOverHttp({ httpRpc, adminListen, oauth, passwordDoor }: Settings): string[] {

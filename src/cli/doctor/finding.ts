@@ -5,7 +5,16 @@ import { explainFailure } from '../explain-failure.ts';
 /** The result of one check of `postern doctor`. */
 export interface Finding {
   readonly check:
-    'settings' | 'runtime' | 'certificates' | 'tracing' | 'database' | 'clock' | 'schema' | 'keys' | 'ports';
+    | 'settings'
+    | 'runtime'
+    | 'certificates'
+    | 'tracing'
+    | 'upstream'
+    | 'database'
+    | 'clock'
+    | 'schema'
+    | 'keys'
+    | 'ports';
   readonly verdict: 'ok' | 'warning' | 'fault';
   readonly message: string;
   /** What to do about it. */

@@ -1,0 +1,115 @@
+import { randomBytes } from 'node:crypto';
+import { createServer, type Server } from 'node:net';
+
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { upstreamFindings } from '../../../src/cli/doctor/upstream-findings.ts';
+import { loadSettings } from '../../../src/config/load-settings.ts';
+import type { Heartbeat } from '../../../src/generated/postern/v1/trust.ts';
+import { TrustServiceService } from '../../../src/generated/postern/v1/trust.ts';
+import { openAdminFixture } from '../../support/admin-fixture.ts';
+import { type BareListener, startBareListener } from '../../support/bare-listener.ts';
+import { runHere } from '../../support/run-here.ts';
+import { anyPorts } from '../../support/service-environment.ts';
+import { startTestService, type TestService } from '../../support/test-service.ts';
+
+let service: TestService;
+let account: Record<string, string>;
+const cleanups: (() => unknown)[] = [];
+beforeAll(async () => {
+  service = await startTestService();
+  const { id, secret } = await (await openAdminFixture(service.database)).createService('sidecar');
+  account = { POSTERN_CLIENT_ID: id, POSTERN_CLIENT_SECRET: secret };
+});
+afterAll(async () => {
+  for (const cleanup of cleanups) await cleanup();
+  await service.stop();
+});
+
+const settingsOf = (environment: Record<string, string>) =>
+  loadSettings({ ...anyPorts, ...environment }, { for: 'sidecar' });
+const findings = (address: string, environment = account, limitMs = 10_000) =>
+  upstreamFindings(settingsOf(environment), address, limitMs);
+
+/** An upstream that first sends this heartbeat. */
+async function listenAs(heartbeat: Heartbeat): Promise<BareListener> {
+  const listener = await startBareListener({
+    services: (add) =>
+      add(TrustServiceService, {
+        resolveApiKey: () => Promise.reject(new Error('no API keys here')),
+        async *watchTrust(_request, call) {
+          yield { cursor: '', update: { $case: 'heartbeat', value: heartbeat } };
+          await new Promise((resolve) => call.signal.addEventListener('abort', resolve));
+        },
+      }),
+    guard: {
+      authenticate: () => Promise.resolve({ type: 'service', id: 'one', roles: [], claims: null } as never),
+      writeAudit: () => Promise.resolve(),
+      refusals: { take: () => null, missed: () => undefined },
+      onAuditWriteFailed: () => undefined,
+      onForwarderRefused: () => undefined,
+      onRefusedAfterEnd: () => undefined,
+    },
+  });
+  cleanups.push(() => listener.stop());
+  return listener;
+}
+
+test('R55 doctor --upstream opens the stream of a sidecar and of a relay', async () => {
+  const sidecar = { environment: { ...anyPorts, ...account } };
+  const words = ['doctor', '--upstream', service.grpcAddress];
+  const { exitCode, stdout } = await runHere([...words, '--json'], sidecar);
+  const all = JSON.parse(stdout) as { about: string; verdict: string; says: string }[];
+  expect(exitCode).toBe(0);
+  expect(all).toContainEqual({
+    about: 'upstream',
+    verdict: 'ok',
+    says: expect.stringContaining(`${service.grpcAddress} sends keys and revocations`),
+  });
+  // A sidecar has none of these.
+  expect(all.filter(({ about }) => ['database', 'schema', 'keys', 'clock'].includes(about))).toEqual([]);
+  const relay = await runHere(words, { environment: { ...sidecar.environment, POSTERN_RELAY: 'on' } });
+  expect(relay.stdout).toContain('a relay (POSTERN_RELAY=on)');
+  expect(relay.exitCode).toBe(0);
+});
+
+test('R55 it says which setting is wrong when the upstream refuses the credential, and shows no secret', async () => {
+  const wrong = {
+    ...account,
+    POSTERN_CLIENT_SECRET: String(account['POSTERN_CLIENT_SECRET']).replace(/.{7}$/, ''),
+  };
+  const { exitCode, stdout } = await runHere(['doctor', '--upstream', service.grpcAddress], {
+    environment: { ...anyPorts, ...wrong },
+  });
+  expect(exitCode).toBe(5);
+  expect(stdout).toMatch(/FAIL {2}upstream .*\n .*POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET/);
+  expect(stdout).not.toContain(wrong.POSTERN_CLIENT_SECRET);
+  expect(await findings(service.grpcAddress, {})).toMatchObject([
+    { verdict: 'fault', exitCode: 5, message: 'this sidecar has no credential' },
+  ]);
+});
+
+test('R55 it tells an upstream that is away from one that sends nothing', async () => {
+  // It reads nothing, so it would not notice either that the other side has closed the connection.
+  const silent: Server = createServer((socket) => cleanups.push(() => socket.destroy()));
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  const { port } = silent.address() as { port: number };
+  cleanups.push(() => silent.close());
+  expect(await findings(`127.0.0.1:${port}`, {}, 300)).toMatchObject([
+    { exitCode: 4, message: expect.stringContaining('sent no keys and revocations within 0.3 s') },
+  ]);
+  expect(await findings('127.0.0.1:1', {})).toMatchObject([
+    { exitCode: 4, message: expect.stringContaining('UNAVAILABLE') },
+  ]);
+  expect(await findings('auth.example:50051', {})).toMatchObject([
+    { exitCode: 2, message: expect.stringContaining('in plaintext') },
+  ]);
+});
+
+test('R55 it finds that a relay would be the fifth in a row', async () => {
+  const ids = (count: number) => Array.from({ length: count }, () => randomBytes(16));
+  const { address } = await listenAs({ newsAgeMs: 0, relayPath: ids(4) });
+  expect(await findings(address, { POSTERN_RELAY: 'on' })).toMatchObject([
+    { verdict: 'fault', message: expect.stringContaining('a fifth relay in a row') },
+  ]);
+});
