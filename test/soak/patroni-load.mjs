@@ -26,6 +26,7 @@ export class LeaderProbe {
   writtenAtMs = [];
   #cluster;
   #client = null;
+  #failedPort = 0;
   #acknowledged = [];
 
   constructor(cluster) {
@@ -45,10 +46,11 @@ export class LeaderProbe {
     this.writtenAtMs = [];
     while (!isOver()) {
       try {
-        this.#client ??= await Promise.any(this.#cluster.nodes.map((node) => this.connect(node)));
+        this.#client ??= await this.#connectToLeader();
         await this.write(this.#client);
         this.writtenAtMs.push(performance.now());
       } catch {
+        this.#failedPort = this.#client?.port ?? this.#failedPort;
         this.#client?.connection.stream.destroy();
         this.#client = null;
       }
@@ -56,6 +58,13 @@ export class LeaderProbe {
     }
     this.#client?.connection.stream.destroy();
     this.#client = null;
+  }
+
+  /** Another one than that which failed, if there is one: an old leader may still say that it accepts writes. */
+  async #connectToLeader() {
+    const isFailed = ({ port }) => port === this.#failedPort;
+    const others = this.#cluster.nodes.filter((node) => !isFailed(node)).map((node) => this.connect(node));
+    return Promise.any(others).catch(() => this.connect(this.#cluster.nodes.find(isFailed)));
   }
 
   async connect({ port }) {

@@ -31,8 +31,9 @@ const { values } = parseArgs({
     dcs: { type: 'string', default: '{}' },
   },
 });
-/** Clients of each service; each has one call at a time. */
-const CLIENTS = 8;
+/** Users of each service, and the clients of each user, which have one call at a time. */
+const USERS = 4;
+const CLIENTS = 2;
 const WARM_UP_MS = 1_500;
 const RECOVERY_LIMIT_MS = 60_000;
 /** How long etcd is away: longer than Patroni retries. */
@@ -73,10 +74,7 @@ const events = {
       const held = await probe.connect(old);
       cluster.signalNode(old, 'SIGSTOP');
       try {
-        await until('another leader', async () => {
-          const leader = await cluster.leader();
-          return leader !== undefined && leader !== old;
-        });
+        await untilAnother(old);
         await untilWritten();
       } finally {
         // PostgreSQL first: for a moment it takes itself for the primary.
@@ -85,6 +83,20 @@ const events = {
       // Whatever it acknowledges now must be kept, too.
       await probe.write(held).catch(() => undefined);
       held.connection.stream.destroy();
+      await pause(2_000);
+    },
+  },
+  'Patroni paused': {
+    async run() {
+      const old = await cluster.leader();
+      const { pid } = old.patroni.child;
+      process.kill(pid, 'SIGSTOP');
+      try {
+        await untilAnother(old);
+        await untilWritten();
+      } finally {
+        process.kill(pid, 'SIGCONT');
+      }
       await pause(2_000);
     },
   },
@@ -132,13 +144,23 @@ const verifiers = new Verifiers(endpoints, fault);
 const administrator = new Administrator(() => services[Math.floor(Math.random() * 2)], fault);
 let ledgers = [];
 
-const written = ({ writes }, sinceMs) =>
-  writes.find(({ verdict, endMs }) => verdict === 'OK' && endMs > sinceMs);
+const isWritten = (side, sinceMs) =>
+  ledgers.some(
+    (ledger) =>
+      ledger.side === side && ledger.writes.some(({ verdict, endMs }) => verdict === 'OK' && endMs > sinceMs),
+  );
 
 /** Resolves when both services have acknowledged a write from now on. */
 function untilWritten() {
   const sinceMs = performance.now();
-  return until('a write', () => ledgers.every((ledger) => written(ledger, sinceMs)), RECOVERY_LIMIT_MS);
+  return until('a write', () => [0, 1].every((side) => isWritten(side, sinceMs)), RECOVERY_LIMIT_MS);
+}
+
+function untilAnother(old) {
+  return until('another leader', async () => {
+    const leader = await cluster.leader();
+    return leader !== undefined && leader !== old;
+  });
 }
 
 async function prepare() {
@@ -157,9 +179,11 @@ async function prepare() {
 class OneSided extends Ledger {
   revoked = [];
   settling = false;
+  side;
 
-  constructor(index, options) {
-    super(() => services[this.settling ? 1 - index : index], options);
+  constructor(side, options) {
+    super(() => services[this.settling ? 1 - side : side], options);
+    this.side = side;
   }
 
   async revoke(session) {
@@ -173,12 +197,15 @@ async function endure(name, { run, rotates = false, killsServices = false }) {
   faults.length = 0;
   verifiers.counts = {};
   rounds += 1;
-  const emails = ['one', 'other'].map((side) => `${side}-${rounds}@example.com`);
-  for (const email of emails) await addUser(database, email);
-  ledgers = emails.map((email, index) => new OneSided(index, { email, password }));
+  ledgers = [];
+  for (let index = 0; index < 2 * USERS; index += 1) {
+    const email = `client-${rounds}-${index}@example.com`;
+    await addUser(database, email);
+    ledgers.push(new OneSided(index % 2, { email, password }));
+  }
   for (const ledger of ledgers) ledger.mayLoseService = killsServices;
   await administrator.logIn('admin@example.com');
-  const steady = await Promise.all(ledgers.map((ledger) => ledger.login()));
+  const steady = await Promise.all(ledgers.slice(0, 2).map((ledger) => ledger.login()));
   const revoked = [];
   let over = false;
   const isOver = () => over;
@@ -227,8 +254,10 @@ async function endure(name, { run, rotates = false, killsServices = false }) {
 
 function report(name, { beginMs, endMs, revoked, ...counts }) {
   const gapOf = (times) => Math.round(longestGap(times, beginMs, endMs));
-  const okTimes = ledgers.map(({ writes }) =>
-    writes.filter(({ verdict }) => verdict === 'OK').map((one) => one.endMs),
+  const okTimes = [0, 1].map((side) =>
+    ledgers
+      .filter((ledger) => ledger.side === side)
+      .flatMap(({ writes }) => writes.filter(({ verdict }) => verdict === 'OK').map((write) => write.endMs)),
   );
   const leaderBackMs = endOfGap(probe.writtenAtMs, beginMs, endMs);
   const later = okTimes.map((times) => endOfGap(times, beginMs, endMs) - leaderBackMs);
