@@ -136,7 +136,7 @@ export class ChangeListener {
   async #ping(client: Client): Promise<void> {
     if (this.#isAbandoned(client)) return;
     const pingTimeout = setTimeout(() => {
-      this.#connector.doubtPrimary();
+      this.#connector.doubt(client);
       this.#abandon(client);
     }, PING_TIMEOUT_MS);
     try {

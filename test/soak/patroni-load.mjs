@@ -217,7 +217,8 @@ export class Administrator {
     const rows = await query(
       `SELECT u.id, u.disabled_at IS NOT NULL AS disabled,
               (SELECT count(*)::int FROM audit_events WHERE target_id = u.id::text AND action = 'user.create') AS made,
-              (SELECT count(*)::int FROM audit_events WHERE target_id = u.id::text AND action IN ('user.update', 'user.disable')) AS ends
+              (SELECT count(*)::int FROM audit_events WHERE target_id = u.id::text AND action IN ('user.update', 'user.disable')
+                 AND outcome <> 'refused') AS ends
        FROM users u`,
     );
     const stored = new Map(rows.map((row) => [row.id, row]));

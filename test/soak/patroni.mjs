@@ -36,6 +36,8 @@ const USERS = 4;
 const CLIENTS = 2;
 const WARM_UP_MS = 1_500;
 const RECOVERY_LIMIT_MS = 60_000;
+/** How long the standbys receive nothing before a leader is killed. */
+const LAG_MS = 300;
 /** How long etcd is away: longer than Patroni retries. */
 const ETCD_AWAY_MS = 12_000;
 
@@ -58,15 +60,24 @@ async function serve(index) {
   });
 }
 
+/** The leader is killed when its standbys have not received what it wrote last. */
+async function loseLeader() {
+  const leader = await cluster.leader();
+  const standbys = cluster.nodes.filter((node) => node !== leader);
+  const signalStandbys = (name) => {
+    for (const standby of standbys)
+      for (const pid of cluster.processesOf(standby).slice(1)) process.kill(pid, name);
+  };
+  signalStandbys('SIGSTOP');
+  await pause(LAG_MS);
+  await cluster.killNode(leader);
+  signalStandbys('SIGCONT');
+  return () => cluster.startNode(leader);
+}
+
 /** Each hurts the cluster and resolves when nothing more is done to it; `restore` starts again what was killed. */
 const events = {
-  'leader killed': {
-    async run() {
-      const leader = await cluster.leader();
-      await cluster.killNode(leader);
-      return () => cluster.startNode(leader);
-    },
-  },
+  'leader killed': { run: loseLeader },
   'switched over': { run: () => cluster.switchOver() },
   'leader paused': {
     async run() {
@@ -127,11 +138,7 @@ const events = {
   },
   'leader killed, keys rotate': {
     rotates: true,
-    async run() {
-      const leader = await cluster.leader();
-      await cluster.killNode(leader);
-      return () => cluster.startNode(leader);
-    },
+    run: loseLeader,
   },
 };
 
@@ -184,6 +191,11 @@ class OneSided extends Ledger {
   constructor(side, options) {
     super(() => services[this.settling ? 1 - side : side], options);
     this.side = side;
+  }
+
+  /** A login may wait behind others, which hang on a commit, until its deadline. That is said in `refused`. */
+  fault(text) {
+    if (text !== 'Login: DEADLINE_EXCEEDED') super.fault(text);
   }
 
   async revoke(session) {
@@ -309,13 +321,19 @@ const history =
   random > 0
     ? randomEvents(random, Number(values.seed))
     : Array.from({ length: Number(values.runs) }, () => chosen).flat();
+/** Also of what is left when this process is stopped early. */
+async function stopAll() {
+  for (const process of [...services, sidecar]) await process?.kill();
+  await database.close();
+  await cluster.remove();
+}
+process.once('SIGTERM', () => void stopAll().finally(() => process.exit(143)));
+
 try {
   await prepare();
   let ok = true;
   for (const name of history) ok = (await endure(name, events[name])) && ok;
   process.exitCode = ok ? 0 : 1;
 } finally {
-  await Promise.all([...services, sidecar].map((each) => each?.stop()));
-  await database.close();
-  await cluster.remove();
+  await stopAll();
 }

@@ -106,7 +106,7 @@ export class GuardedPgClient extends PgClient {
         if (connection.unlimited === true) return;
         const error = new QueryUnanswered(watchdogMs);
         invalidate(connection, error);
-        connector.doubtPrimary();
+        connector.doubt(connection);
         connection.connection.stream.destroy();
         reject(error);
       });

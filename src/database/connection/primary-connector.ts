@@ -33,17 +33,20 @@ export class PrimaryConnector<Server> {
   readonly #servers: readonly [Server, ...Server[]];
   #primaryIndex = 0;
   #isDoubted = false;
+  /** Which server a connection leads to. */
+  readonly #indexes = new WeakMap<Queryable, number>();
 
   constructor(servers: readonly [Server, ...Server[]]) {
     this.#servers = servers;
   }
 
   /**
-   * The primary has left a query unanswered. For the next connection it is tried after the others: a primary that was
-   * replaced and does not know it still says that it accepts writes, but no standby confirms them.
+   * A connection has left a query unanswered. If it leads to the primary, that one is tried after the others for the next
+   * connection: a primary that was replaced and does not know it still says that it accepts writes, but no standby
+   * confirms them.
    */
-  doubtPrimary(): void {
-    this.#isDoubted = true;
+  doubt(connection: Queryable): void {
+    if (this.#indexes.get(connection) === this.#primaryIndex) this.#isDoubted = true;
   }
 
   /**
@@ -98,6 +101,7 @@ export class PrimaryConnector<Server> {
           settled = true;
           clearTimeout(headStart);
           this.#primaryIndex = index;
+          this.#indexes.set(connection, index);
           this.#isDoubted = false;
           resolve(connection);
         } catch (error) {

@@ -242,13 +242,18 @@ export class PatroniCluster {
 
   /** Resolves when there is a leader with a synchronous and another standby that stream from it. */
   untilWhole() {
+    const isSynchronous = this.#settings.synchronous_mode;
     return until(
       'a leader with two standbys',
       async () => {
         const members = await this.members();
         const standbys = members.filter(({ state }) => state === 'streaming');
         const leads = members.some(({ role, state }) => role === 'leader' && state === 'running');
-        return leads && standbys.length === 2 && standbys.some(({ role }) => role === 'sync_standby');
+        return (
+          leads &&
+          standbys.length === 2 &&
+          (!isSynchronous || standbys.some(({ role }) => role === 'sync_standby'))
+        );
       },
       90_000,
     );
