@@ -136,7 +136,8 @@ const events = {
       return () => cluster.startNode(leader);
     },
   },
-  'leader killed, keys rotate': {
+  /** With a purge as well. */
+  'keys rotate': {
     rotates: true,
     run: loseLeader,
   },
@@ -321,6 +322,7 @@ const history =
   random > 0
     ? randomEvents(random, Number(values.seed))
     : Array.from({ length: Number(values.runs) }, () => chosen).flat();
+
 /** Also of what is left when this process is stopped early. */
 async function stopAll() {
   for (const process of [...services, sidecar]) await process?.kill();
@@ -330,6 +332,9 @@ async function stopAll() {
 process.once('SIGTERM', () => void stopAll().finally(() => process.exit(143)));
 
 try {
+  const unknown = chosen.filter((name) => !(name in events));
+  if (unknown.length > 0)
+    throw new Error(`--only: ${unknown.join()}; there is ${Object.keys(events).join()}`);
   await prepare();
   let ok = true;
   for (const name of history) ok = (await endure(name, events[name])) && ok;
