@@ -36,7 +36,7 @@ const USERS = 4;
 const CLIENTS = 2;
 const WARM_UP_MS = 1_500;
 const RECOVERY_LIMIT_MS = 60_000;
-/** How long the standbys receive nothing before a leader is killed. */
+/** How long the standbys confirm nothing before a leader is killed. */
 const LAG_MS = 300;
 /** How long etcd is away: longer than Patroni retries. */
 const ETCD_AWAY_MS = 12_000;
@@ -60,7 +60,7 @@ async function serve(index) {
   });
 }
 
-/** The leader is killed when its standbys have not received what it wrote last. */
+/** The leader is killed while its standbys confirm nothing, so commits are waiting for them. */
 async function loseLeader() {
   const leader = await cluster.leader();
   const standbys = cluster.nodes.filter((node) => node !== leader);
