@@ -79,38 +79,16 @@ export async function openBenchService() {
       await this.query(`CREATE DATABASE "${name}" TEMPLATE "${database}"`, [], 'postgres');
       return urlOf(name);
     },
-    async addUser(email, roles = []) {
-      const hasher = await PasswordHasher.start({ concurrency: 1 });
-      const passwords = { hasher, policy: { minLength: 12 } };
-      const user = { email, password, roles, actor: { type: 'operator', id: null } };
-      const call = { ...budgetOf(10_000, Date.now()), origin: ownOrigin };
-      await createUser({ database: db, passwords }, user, call);
-      await hasher.stop();
-    },
-    /** Creates a service account, which may call WatchTrust. */
-    async addServiceAccount(name) {
-      const root = new RootKey();
-      await root.prepare(db, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
-      const tools = {
-        database: db,
-        digests: new SecretDigests((purpose) => root.derive(purpose)),
-        trust: null,
-        audiences: { configured: ['postern'] },
-      };
-      const input = { name, roles: [], actor: { type: 'operator', id: null } };
-      const call = { ...budgetOf(10_000, Date.now()), origin: ownOrigin };
-      const { account, clientSecret } = await createServiceAccount(tools, input, call);
-      return { clientId: account.id, clientSecret: clientSecret.reveal() };
-    },
+    addUser: (email, roles) => addUser(db, email, roles),
+    addServiceAccount: (name) => addServiceAccount(db, name),
     async serve(environment = {}, url = this.url) {
       const service = await startService({ DATABASE_URL: url, ...environment });
       services.push(service);
       return service;
     },
     /** Starts a sidecar of a service. It answers VerifyToken as a service does. */
-    async sidecar({ address }, { clientId, clientSecret }) {
-      const environment = { POSTERN_CLIENT_ID: clientId, POSTERN_CLIENT_SECRET: clientSecret };
-      const sidecar = await startProcess(['sidecar', '--upstream', address], environment);
+    async sidecar({ address }, credential) {
+      const sidecar = await startSidecar(address, credential);
       services.push(sidecar);
       return sidecar;
     },
@@ -123,7 +101,39 @@ export async function openBenchService() {
   };
 }
 
-const startService = (environment) =>
+export async function addUser(database, email, roles = []) {
+  const hasher = await PasswordHasher.start({ concurrency: 1 });
+  const passwords = { hasher, policy: { minLength: 12 } };
+  const user = { email, password, roles, actor: { type: 'operator', id: null } };
+  const call = { ...budgetOf(10_000, Date.now()), origin: ownOrigin };
+  await createUser({ database, passwords }, user, call);
+  await hasher.stop();
+}
+
+/** Creates a service account, which may call WatchTrust. */
+export async function addServiceAccount(database, name) {
+  const root = new RootKey();
+  await root.prepare(database, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
+  const tools = {
+    database,
+    digests: new SecretDigests((purpose) => root.derive(purpose)),
+    trust: null,
+    audiences: { configured: ['postern'] },
+  };
+  const input = { name, roles: [], actor: { type: 'operator', id: null } };
+  const call = { ...budgetOf(10_000, Date.now()), origin: ownOrigin };
+  const { account, clientSecret } = await createServiceAccount(tools, input, call);
+  return { clientId: account.id, clientSecret: clientSecret.reveal() };
+}
+
+export const startSidecar = (upstream, { clientId, clientSecret }) =>
+  startProcess(['sidecar', '--upstream', upstream], {
+    POSTERN_CLIENT_ID: clientId,
+    POSTERN_CLIENT_SECRET: clientSecret,
+  });
+
+/** Resolves when the service is ready. */
+export const startService = (environment) =>
   startProcess(['serve'], {
     POSTERN_MASTER_KEY: masterKey,
     POSTERN_SESSIONS_PER_USER: '10000',

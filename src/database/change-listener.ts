@@ -135,7 +135,10 @@ export class ChangeListener {
    */
   async #ping(client: Client): Promise<void> {
     if (this.#isAbandoned(client)) return;
-    const pingTimeout = setTimeout(() => this.#abandon(client), PING_TIMEOUT_MS);
+    const pingTimeout = setTimeout(() => {
+      this.#connector.doubt(client);
+      this.#abandon(client);
+    }, PING_TIMEOUT_MS);
     try {
       const { rows } = await client.query<{ writes: boolean }>(
         `SELECT current_setting('transaction_read_only') = 'off' AS writes`,

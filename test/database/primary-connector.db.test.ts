@@ -26,12 +26,12 @@ function fakeServers(states: Record<string, 'writes' | 'read-only' | 'refuses' |
         if (states[name] === 'silent') await new Promise(() => undefined);
         if (states[name] === 'refuses')
           throw Object.assign(new Error(`${name} refuses`), { code: 'ECONNREFUSED' });
-        const isReadOnly = states[name] === 'read-only' ? 'on' : 'off';
-        return { name, query: () => Promise.resolve({ rows: [{ transaction_read_only: isReadOnly }] }) };
+        const isReadOnly = () => (states[name] === 'read-only' ? 'on' : 'off');
+        return { name, query: () => Promise.resolve({ rows: [{ transaction_read_only: isReadOnly() }] }) };
       },
       ({ name }) => closed.push(name),
     );
-  return { states, tried, closed, connect };
+  return { states, tried, closed, connect, doubt: (connection: FakeServers) => server.doubt(connection) };
 }
 
 test('D12 of several servers the primary is used, and tried first from then on', async () => {
@@ -41,6 +41,7 @@ test('D12 of several servers the primary is used, and tried first from then on',
     three: 'refuses',
   });
   expect((await connect()).name).toBe('two');
+  await until(() => closed.length > 0, 'the standby is left');
   expect(closed).toEqual(['one']);
   tried.splice(0);
   expect((await connect()).name).toBe('two');
@@ -64,6 +65,38 @@ test('D12 when no server accepts writes, the error has the fault of each', async
   const { closed, connect } = fakeServers({ one: 'read-only', two: 'refuses' });
   await expect(connect()).rejects.toThrow('the server is read-only; two refuses');
   expect(closed).toEqual(['one']);
+});
+
+test('R24 a standby that is promoted while the last primary is frozen is used within a fifth of a second', async () => {
+  const { states, closed, connect } = fakeServers({ one: 'silent', two: 'read-only', three: 'read-only' });
+  jest.useFakeTimers();
+  let used: string | null = null;
+  void connect().then(({ name }) => (used = name));
+  await jest.advanceTimersByTimeAsync(600);
+  expect(used).toBeNull();
+  states['three'] = 'writes';
+  await jest.advanceTimersByTimeAsync(200);
+  jest.useRealTimers();
+  expect(used).toBe('three');
+  expect(closed).toEqual(['two']);
+});
+
+test('R24 a primary that left a query unanswered is tried after a server that accepts writes as well', async () => {
+  const { states, tried, connect, doubt } = fakeServers({ one: 'writes', two: 'writes' });
+  const [first, second] = [await connect(), await connect()];
+  expect(first.name).toBe('one');
+  doubt(first);
+  expect((await connect()).name).toBe('two');
+  // Noticed later than the first: it says nothing of the server that is used now.
+  doubt(second);
+  const third = await connect();
+  expect(third.name).toBe('two');
+  states['one'] = 'read-only';
+  doubt(third);
+  expect((await connect()).name).toBe('two');
+  tried.splice(0);
+  expect((await connect()).name).toBe('two');
+  expect(tried).toEqual(['two']);
 });
 
 test('D12 the pool and the change listener move to the server that is available', async () => {

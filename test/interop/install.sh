@@ -134,6 +134,21 @@ install_pgbouncer() {
   ln -sf "$(PATH="$PATH:/usr/sbin" command -v pgbouncer)" "$dir/bin/pgbouncer" && "$dir/bin/pgbouncer" --version
 }
 
+# Patroni from PyPI (Debian's is older) without the packages that it needs, which Debian has for /usr/bin/python3, and etcd.
+install_patroni() {
+  local home="$dir/patroni" requirements="$here/patroni/requirements.txt"
+  debian etcd-server python3 python3-etcd python3-psycopg2 python3-yaml python3-psutil python3-dateutil python3-click \
+    python3-prettytable python3-cdiff || return
+  if ! cmp -s "$requirements" "$home/installed.txt"; then
+    rm -rf "$home"
+    python3 -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: \
+      --target "$home" -r "$requirements" || return
+    cp "$requirements" "$home/installed.txt"
+  fi
+  ln -sf /usr/bin/etcd "$dir/bin/patroni-etcd" && ln -sfn "$home" "$dir/bin/patroni"
+  (cd / && PYTHONPATH="$home" /usr/bin/python3 -m patroni --version)
+}
+
 # A browser without a window, from Debian, unless installed.
 install_chromium() {
   command -v chromium || debian chromium || return
@@ -222,7 +237,7 @@ install() {
   if [ "${CI:-}" = true ] && ! grep -q "^$name: ." "$here/absent.txt" 2>/dev/null; then failed=1; fi
 }
 
-programs=(postgres pgbouncer envoy grpcurl python-jose python-client fastapi-example go-client connectconformance oauth-python
+programs=(postgres pgbouncer patroni envoy grpcurl python-jose python-client fastapi-example go-client connectconformance oauth-python
   oauth-go chromium nginx oathtool pyotp zbarimg node-consumer jwt-python jwt-go jwt-node jwt-java dex spire kubernetes
   helm kubeconform kube-score grpc-health-probe)
 if [ "$#" != 0 ]; then programs=("$@"); fi

@@ -97,7 +97,7 @@ export class GuardedPgClient extends PgClient {
   }
 
   override _query(connection: PgConnection, query: PgQuery): Promise<unknown> {
-    const { watchdogMs } = this.config as GuardedConfig;
+    const { watchdogMs, connector } = this.config as GuardedConfig;
     // A transaction that disables `statement_timeout`, as a migration does, disables the watchdog as well.
     if (DISABLES_TIMEOUT.test(query.sql)) connection.unlimited = true;
     if (ENDS_TRANSACTION.test(query.sql)) connection.unlimited = false;
@@ -106,6 +106,7 @@ export class GuardedPgClient extends PgClient {
         if (connection.unlimited === true) return;
         const error = new QueryUnanswered(watchdogMs);
         invalidate(connection, error);
+        connector.doubt(connection);
         connection.connection.stream.destroy();
         reject(error);
       });

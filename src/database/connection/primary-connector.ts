@@ -4,6 +4,7 @@ import { messageOf } from '../pg-errors.ts';
 /** After so long without an answer from the last primary, the other servers are tried as well. */
 const HEAD_START_MS = 250;
 const ATTEMPT_LIMIT_MS = 1_000;
+const RECHECK_INTERVAL_MS = 100;
 
 /** The server was reached but is read-only: a standby, or a primary that was demoted. */
 class ServerReadOnly extends Error {
@@ -24,13 +25,28 @@ export interface Queryable {
  * Connects to the server that accepts writes, checked at every connection (as libpq's
  * `target_session_attrs=read-write`). The last primary is tried first, then all others at once, so a server that is
  * frozen or unreachable delays the connection only by `HEAD_START_MS`. A single server is not checked.
+ *
+ * A read-only server is asked again while another has not answered: the last primary may be frozen, and this standby
+ * its successor in a moment.
  */
 export class PrimaryConnector<Server> {
   readonly #servers: readonly [Server, ...Server[]];
   #primaryIndex = 0;
+  #isDoubted = false;
+  /** Which server a connection leads to. */
+  readonly #indexes = new WeakMap<Queryable, number>();
 
   constructor(servers: readonly [Server, ...Server[]]) {
     this.#servers = servers;
+  }
+
+  /**
+   * A connection has left a query unanswered. If it leads to the primary, that one is tried after the others for the next
+   * connection: a primary that was replaced and does not know it still says that it accepts writes, but no standby
+   * confirms them.
+   */
+  doubt(connection: Queryable): void {
+    if (this.#indexes.get(connection) === this.#primaryIndex) this.#isDoubted = true;
   }
 
   /**
@@ -44,18 +60,40 @@ export class PrimaryConnector<Server> {
   ): Promise<C> {
     if (this.#servers.length === 1) return open(this.#servers[0]);
     return new Promise<C>((resolve, reject) => {
-      const remaining = this.#servers
-        .map((_server, index) => index)
-        .filter((index) => index !== this.#primaryIndex);
+      const others = [...this.#servers.keys()].filter((index) => index !== this.#primaryIndex);
+      const [first, later] = this.#isDoubted
+        ? [others, [this.#primaryIndex]]
+        : [[this.#primaryIndex], others];
       const faults: unknown[] = [];
+      let failed = 0;
+      let unanswered = 0;
       let settled = false;
-      const connectToOthers = () => {
+      const tryLater = () => {
         clearTimeout(headStart);
-        for (const index of remaining.splice(0)) void attempt(index);
+        tryAll(later.splice(0));
+      };
+      const tryAll = (indexes: readonly number[]) => {
+        unanswered += indexes.length;
+        for (const index of indexes) void attempt(index);
+      };
+      const onAnswer = () => {
+        unanswered -= 1;
+        if (unanswered === 0 && !settled) tryLater();
       };
       const attempt = async (index: number) => {
+        let hasAnswered = false;
+        const onFirstAnswer = () => {
+          if (!hasAnswered) onAnswer();
+          hasAnswered = true;
+        };
+        let connection: C | undefined;
         try {
-          const connection = await requireWritable(open(this.#servers[index] ?? this.#servers[0]), close);
+          connection = await open(this.#servers[index] ?? this.#servers[0]);
+          while (!(await acceptsWrites(connection))) {
+            onFirstAnswer();
+            if (settled || unanswered === 0) throw new ServerReadOnly();
+            await new Promise((resume) => setTimeout(resume, RECHECK_INTERVAL_MS));
+          }
           if (settled) {
             close(connection);
             return;
@@ -63,37 +101,29 @@ export class PrimaryConnector<Server> {
           settled = true;
           clearTimeout(headStart);
           this.#primaryIndex = index;
+          this.#indexes.set(connection, index);
+          this.#isDoubted = false;
           resolve(connection);
         } catch (error) {
-          faults.push(error);
-          if (!settled) connectToOthers();
-          if (faults.length === this.#servers.length)
+          if (connection !== undefined) close(connection);
+          faults[index] = error;
+          failed += 1;
+          onFirstAnswer();
+          if (failed === this.#servers.length)
             reject(new AggregateError(faults, faults.map(messageOf).join('; ')));
         }
       };
-      const headStart = setTimeout(connectToOthers, HEAD_START_MS);
-      void attempt(this.#primaryIndex);
+      const headStart = setTimeout(tryLater, HEAD_START_MS);
+      tryAll(first);
     });
   }
 }
 
-/**
- * Resolves with the connection when its server confirms in time that it accepts writes; otherwise closes it and throws.
- */
-async function requireWritable<C extends Queryable>(
-  connecting: Promise<C>,
-  close: (connection: C) => void,
-): Promise<C> {
-  const connection = await connecting;
-  try {
-    const query = connection.query('SHOW transaction_read_only');
-    const { rows } = await withTimeout(query, ATTEMPT_LIMIT_MS, () => {
-      throw new Error('timeout expired');
-    });
-    if (rows[0]?.transaction_read_only !== 'off') throw new ServerReadOnly();
-    return connection;
-  } catch (error) {
-    close(connection);
-    throw error;
-  }
+/** @throws when the server does not answer in time */
+async function acceptsWrites(connection: Queryable): Promise<boolean> {
+  const query = connection.query('SHOW transaction_read_only');
+  const { rows } = await withTimeout(query, ATTEMPT_LIMIT_MS, () => {
+    throw new Error('timeout expired');
+  });
+  return rows[0]?.transaction_read_only === 'off';
 }
