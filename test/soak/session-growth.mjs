@@ -64,6 +64,7 @@ const rotator = new SessionRotator(database, {
   idleSeconds: lifetimeSeconds,
   accessTokenSeconds: ACCESS_TOKEN_SECONDS,
   audiences: ['postern'],
+  auditRefreshes: 'all',
 });
 const budget = () => budgetOf(30_000, Date.now());
 let live = [];
