@@ -23,6 +23,7 @@ import { grantFindings } from './grant-findings.ts';
 import { issuerFindings } from './issuer-findings.ts';
 import { keyFindings } from './key-findings.ts';
 import { legacyFindings } from './legacy-findings.ts';
+import { partitionFindings } from './partition-findings.ts';
 import { poolingFindings } from './pooler-findings.ts';
 import { readServerSettings, serverFindings } from './server-findings.ts';
 import { passkeyFinding, secondFactorFindings } from './second-factor-findings.ts';
@@ -154,6 +155,7 @@ async function schemaAndKeyFindings(database: Database, settings: Settings): Pro
     return [
       schema,
       ...(await grantFindings(database, LIMIT_MS)),
+      ...(await partitionFindings(database, LIMIT_MS)),
       ...(await keyFindings(database, settings, LIMIT_MS)),
       ...(await serviceKeyFindings(database, settings, LIMIT_MS)),
       ...(await apiKeyFindings(database, settings, LIMIT_MS)),

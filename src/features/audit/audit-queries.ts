@@ -166,13 +166,15 @@ export function auditEventsQuery(
   if (target !== null) void query.where('target_id', target);
   if (action !== null) void query.where('action', action);
   if (outcome !== null) void query.where('outcome', outcome);
-  if (since) void query.where('at', '>=', since).where('id', '>=', idAt(since.getTime() - CLOCK_MARGIN_MS));
-  if (until) void query.where('at', '<', until).where('id', '<', idAt(until.getTime() + CLOCK_MARGIN_MS));
+  if (since)
+    void query.where('at', '>=', since).where('id', '>=', lowestEventId(since.getTime() - CLOCK_MARGIN_MS));
+  if (until)
+    void query.where('at', '<', until).where('id', '<', lowestEventId(until.getTime() + CLOCK_MARGIN_MS));
   return query;
 }
 
 /** The lowest UUIDv7 of a moment. @param ms Unix time, ms */
-function idAt(ms: number): string {
+export function lowestEventId(ms: number): string {
   return uuidV7(Math.max(0, ms), new Uint8Array(16));
 }
 
