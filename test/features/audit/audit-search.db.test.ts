@@ -111,10 +111,10 @@ test('R28 a time range reads only the partitions of its months', async () => {
   const from = (days: number) => new Date(Date.now() + days * DAY_MS);
   const { partitions } = await readingOf({ since: from(-3), until: from(-2) });
   expect(partitions).toEqual(['audit_events_first']);
-  // The default partition has no part in it either.
-  expect(await readingOf({ since: from(-3), until: from(-2), action: 'user.delete' })).toMatchObject({
-    partitions: ['audit_events_first'],
-  });
+  // At least two months later, whatever the day.
+  const later = (await readingOf({ since: from(62.1), until: from(62.6) })).partitions;
+  expect(later).not.toEqual([]);
+  expect(later.filter((name) => !/^audit_events_\d{4}_\d{2}$/.test(name ?? ''))).toEqual([]);
 });
 
 test('R28 pages go through the partitions in the order of the ids', async () => {
