@@ -81,11 +81,12 @@ test('D16 doctor names a privilege that the role lacks, and how to grant it', as
     `SELECT oid::regprocedure::text AS name FROM pg_proc WHERE proname = 'postern_begin_login_1'`,
   );
   await copy.query(`REVOKE EXECUTE ON FUNCTION ${String(named?.['name'])} FROM ${narrow.name}`);
+  await copy.query(`REVOKE EXECUTE ON FUNCTION postern_audit_partitions() FROM ${narrow.name}`);
   await copy.query(`REVOKE UPDATE ON login_throttle FROM ${narrow.name}`);
   const lacking = await postern(narrow.url, ['doctor']);
   expect(lacking.exitCode).not.toBe(0);
   expect(lacking.stdout).toMatch(
-    /lacks UPDATE on login_throttle, EXECUTE on postern_begin_login_1\(text, bytea[^)]*\)\n.*postern migrate --grant-to /,
+    /lacks UPDATE on login_throttle, EXECUTE on postern_audit_partitions\(\), EXECUTE on postern_begin_login_1\(text, bytea[^)]*\)\n.*postern migrate --grant-to /,
   );
   expect(lacking.stdout).not.toContain('postern_open_session_1');
   const granted = await postern(copy.url, ['migrate', '--grant-to', narrow.name]);
