@@ -110,6 +110,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const sessionPolicy = sessionPolicyOf(settings);
   const rotator = new SessionRotator(database, {
     ...sessionPolicy,
+    auditRefreshes: settings.auditRefreshes,
     get audiences() {
       return issuer.audiences;
     },

@@ -60,6 +60,8 @@ export interface SettingValues {
   readonly refreshGraceSeconds: number;
   readonly refreshTokenForm: '1' | '2';
   readonly sessionsPerUser: number;
+  /** `daily`: only the first refresh of a session each day is in the audit trail. */
+  readonly auditRefreshes: 'all' | 'daily';
   /** Roles that a user's token has only at level `aal2`. */
   readonly secondFactorRoles: readonly string[];
   readonly keyRotationSeconds: number;

@@ -127,6 +127,13 @@ export const tokenSettingRows = {
     'The maximum number of live sessions per user, 1 to 10000. A further login ends the oldest.',
     value.count(1, 10_000),
   ),
+  auditRefreshes: setting(
+    'POSTERN_AUDIT_REFRESHES',
+    'all',
+    'Which refreshes are in the [audit trail](administration.md#the-audit-trail): `all`, or `daily`, the first of each session on ' +
+      'each day (UTC). Logins, refusals and reuse of a refresh token are always in it.',
+    value.oneOf('all', 'daily'),
+  ),
   secondFactorRoles: {
     ...setting(
       'POSTERN_SECOND_FACTOR_ROLES',

@@ -26,6 +26,7 @@ export async function grantServiceRole(database: Database, role: string): Promis
         `REVOKE ALL ON TABLE ${table} FROM ${quoted}`,
         `GRANT ${privileges.join(', ')} ON TABLE ${table} TO ${quoted}`,
       ]),
+      ...(await listPartitions(trx)).map((name) => `REVOKE ALL ON TABLE ${name} FROM ${quoted}`),
       ...functionGrants.map((name) => `GRANT EXECUTE ON FUNCTION ${name} TO ${quoted}`),
     ];
     // Knex would take a question mark in a name for a binding.
@@ -59,8 +60,18 @@ async function requireOrdinaryRole(trx: Knex.Transaction, role: string): Promise
   return found;
 }
 
+/** The partitions of Postern's tables. The service reads and writes them through their table, with its privileges. */
+async function listPartitions(trx: Knex.Transaction): Promise<string[]> {
+  const { rows } = await trx.raw<{ rows: { name: string }[] }>(
+    'SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = ANY (?::regclass[])',
+    [Object.keys(tableGrants)],
+  );
+  return rows.map(({ name }) => name);
+}
+
 /** Checks the effective privileges, since a role also has those of PUBLIC and of the roles that it is a member of. */
 async function requireExactPrivileges(trx: Knex.Transaction, role: string): Promise<void> {
+  const partitions = await listPartitions(trx);
   const { rows } = await trx.raw<{ rows: { object: string; privilege: string; held: boolean }[] }>(
     `SELECT name AS object, privilege,
             CASE WHEN privilege IN ('DELETE', 'TRUNCATE', 'TRIGGER')
@@ -74,12 +85,12 @@ async function requireExactPrivileges(trx: Knex.Transaction, role: string): Prom
      UNION ALL SELECT 'database ' || quote_ident(current_database()), privilege,
                       has_database_privilege(:role, current_database(), privilege)
      FROM unnest(ARRAY['CONNECT', 'CREATE']) AS privilege`,
-    { role, tables: Object.keys(tableGrants) } as never,
+    { role, tables: [...Object.keys(tableGrants), ...partitions] } as never,
   );
   const isGranted = ({ object, privilege }: { object: string; privilege: string }) =>
     Object.hasOwn(tableGrants, object)
       ? (tableGrants[object] as readonly string[]).includes(privilege)
-      : privilege !== 'CREATE';
+      : !partitions.includes(object) && privilege !== 'CREATE';
   const format = (privileges: typeof rows) =>
     privileges.map(({ object, privilege }) => `${privilege} on ${object}`).join(', ');
   const surplus = rows.filter((row) => row.held && !isGranted(row));
@@ -184,6 +195,9 @@ export const tableGrants: Readonly<Record<string, readonly TablePrivilege[]>> = 
 export const functionGrants: readonly string[] = [
   'postern_hash_kind(text)',
   'postern_purge_audit_events(integer, integer)',
+  'postern_make_partitions(integer)',
+  'postern_lowest_id(timestamp with time zone)',
+  'postern_audit_partitions()',
   'postern_begin_login_1(text, bytea, bytea, double precision[], integer, double precision, double precision, integer)',
   'postern_open_session_1(uuid, text, text, uuid, bytea, text, inet, text, double precision, double precision, integer, double precision, uuid, text, text, bytea, bytea, double precision)',
   'postern_open_session_2(uuid, text, text, uuid, bytea, text, inet, text, double precision, double precision, text, text[], double precision, bytea, integer, double precision, uuid, text, jsonb, text, bytea, bytea, double precision)',

@@ -57,7 +57,12 @@ test('the statements of logins and refreshes are parsed once per connection', as
     event: { action: 'token.refresh', outcome: 'ok', actor } as const,
     origin: testCall().origin,
   };
-  const policy = { idleSeconds: 60, accessTokenSeconds: 60, audiences: ['postern'] };
+  const policy = {
+    idleSeconds: 60,
+    accessTokenSeconds: 60,
+    audiences: ['postern'],
+    auditRefreshes: 'all' as const,
+  };
   const { origin } = testCall();
   const rotation = { sessionId: randomUUID(), nonce: randomBytes(16), to: 2, origin };
   for (let round = 0; round < 3; round += 1) {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 
 import { testCall } from '../support/test-call.ts';
-import { purgeExpired } from '../../src/features/maintenance/purge-expired.ts';
+import { maintainPartitions, purgeExpired } from '../../src/features/maintenance/purge-expired.ts';
 import { purgeAuditEvents } from '../../src/features/audit/audit-queries.ts';
 import { Database } from '../../src/database/database.ts';
 import { functionGrants, tableGrants, triggerFunctions } from '../../src/database/service-role.ts';
@@ -62,7 +62,8 @@ async function sqlStateOf(url: string, statement: string): Promise<string> {
 
 test('D16 every table and function of the schema has an entry in the grants', async () => {
   const tables = await database.query(
-    `SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f')`,
+    `SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+       AND NOT relispartition`,
   );
   expect(tables.map(({ relname }) => relname).sort()).toEqual(Object.keys(tableGrants).sort());
   const functions = await database.query(
@@ -80,11 +81,12 @@ test('D16 doctor names a privilege that the role lacks, and how to grant it', as
     `SELECT oid::regprocedure::text AS name FROM pg_proc WHERE proname = 'postern_begin_login_1'`,
   );
   await copy.query(`REVOKE EXECUTE ON FUNCTION ${String(named?.['name'])} FROM ${narrow.name}`);
+  await copy.query(`REVOKE EXECUTE ON FUNCTION postern_audit_partitions() FROM ${narrow.name}`);
   await copy.query(`REVOKE UPDATE ON login_throttle FROM ${narrow.name}`);
   const lacking = await postern(narrow.url, ['doctor']);
   expect(lacking.exitCode).not.toBe(0);
   expect(lacking.stdout).toMatch(
-    /lacks UPDATE on login_throttle, EXECUTE on postern_begin_login_1\(text, bytea[^)]*\)\n.*postern migrate --grant-to /,
+    /lacks UPDATE on login_throttle, EXECUTE on postern_audit_partitions\(\), EXECUTE on postern_begin_login_1\(text, bytea[^)]*\)\n.*postern migrate --grant-to /,
   );
   expect(lacking.stdout).not.toContain('postern_open_session_1');
   const granted = await postern(copy.url, ['migrate', '--grant-to', narrow.name]);
@@ -242,12 +244,12 @@ describe('D17 the purge of audit events', () => {
   const left = async () => (await database.query(`SELECT at FROM audit_events WHERE action = 'aged'`)).length;
   const purge = (limit: number) => asRole.run(testCall(), (db) => purgeAuditEvents(db, limit));
 
-  test('deletes the oldest events beyond 400 days, in batches', async () => {
-    await insert('401 days', 5);
-    await insert('399 days', 2);
+  test('deletes the oldest events of no month beyond 432 days, in batches', async () => {
+    await insert('433 days', 5);
+    await insert('431 days', 2);
     expect([await purge(3), await purge(3), await purge(3)]).toEqual([3, 2, 0]);
     expect(await left()).toBe(2);
-    await insert('401 days');
+    await insert('433 days');
     await purgeExpired({ database: asRole }, { signal: new AbortController().signal });
     expect(await left()).toBe(2);
   });
@@ -376,7 +378,13 @@ describe('migrate --grant-to', () => {
     const here = open(inSchema(url));
     await requireSchema(here, { allowNewer: false });
     expect(await purgeExpired({ database: here }, { signal: new AbortController().signal })).toBe(0);
+    await maintainPartitions({ database: here });
     await here.close();
+    expect(
+      await other.query(
+        `SELECT FROM pg_class WHERE relispartition AND relnamespace = '"Auth"'::regnamespace`,
+      ),
+    ).not.toEqual([]);
     expect(await sqlStateOf(inSchema(url), 'DELETE FROM audit_events')).toBe('42501');
     expect(await sqlStateOf(url, 'SELECT FROM public.users')).toBe('42501');
   });

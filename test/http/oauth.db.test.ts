@@ -23,6 +23,7 @@ beforeAll(async () => {
       POSTERN_AUDIENCE: 'postern,ledger',
       POSTERN_OAUTH: 'on',
       POSTERN_PASSWORD_DOOR: 'on',
+      POSTERN_AUDIT_REFRESHES: 'daily',
     },
     database,
   );
@@ -223,6 +224,12 @@ describe('J01 POST /oauth/token', () => {
     await post('/oauth/token', { ...grant, refresh_token: String(first.body['refresh_token']) });
     const reused = await post('/oauth/token', { ...grant, refresh_token: login.refresh_token });
     expect([verdict(reused), reused.body['reason']]).toEqual(['400 invalid_grant', 'REFRESH_TOKEN_REUSED']);
+    // R30: of two refreshes on one day, the first.
+    const recorded = await database.query(
+      'SELECT action FROM audit_events WHERE target_id = $1 ORDER BY id',
+      [login.session_id],
+    );
+    expect(recorded.map(({ action }) => action)).toEqual(['login', 'token.refresh', 'token.reuse']);
   });
 
   test.each<[string, Record<string, string>]>([

@@ -64,6 +64,7 @@ const rotator = new SessionRotator(database, {
   idleSeconds: lifetimeSeconds,
   accessTokenSeconds: ACCESS_TOKEN_SECONDS,
   audiences: ['postern'],
+  auditRefreshes: 'all',
 });
 const budget = () => budgetOf(30_000, Date.now());
 let live = [];
@@ -80,6 +81,12 @@ async function login() {
     audience: 'postern',
     clientAddress: '192.0.2.1',
     userAgent: 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/130.0 Safari/537.36',
+    authentication: {
+      acr: 'aal1',
+      amr: ['pwd'],
+      authenticatedAtSeconds: Math.floor(Date.now() / 1000),
+      mac: randomBytes(32),
+    },
     lifetimeSeconds,
     accessTokenSeconds: ACCESS_TOKEN_SECONDS,
   };
@@ -89,7 +96,7 @@ async function login() {
     strongerHash: null,
     maxSessions: MAX_SESSIONS,
     forgiven: { pair: randomBytes(32), account: randomBytes(32), knownSourceSeconds: 1 },
-    event: { id: uuidV7(Date.now(), randomBytes(16)), action: 'login', requestId: null },
+    event: { id: uuidV7(Date.now(), randomBytes(16)), action: 'login', details: null, requestId: null },
   };
   const { outcome } = await database.run(budget(), (db) => insertSession(db, opening));
   if (outcome !== 'opened') throw new Error(outcome);
@@ -157,7 +164,9 @@ try {
     const beforeMs = performance.now();
     await purgeExpired({ database }, { signal: new globalThis.AbortController().signal });
     purgeMs = Math.max(purgeMs, performance.now() - beforeMs);
-    const [trail] = await fixture.query(`SELECT pg_total_relation_size('audit_events')::int AS bytes`);
+    const [trail] = await fixture.query(
+      `SELECT sum(pg_total_relation_size(relid))::int AS bytes FROM pg_partition_tree('audit_events')`,
+    );
     auditBytes += trail.bytes;
     await fixture.query('TRUNCATE audit_events');
     const point = await measure(day);

@@ -28,6 +28,7 @@ import { grantFindings } from './grant-findings.ts';
 import { issuerFindings } from './issuer-findings.ts';
 import { keyFindings } from './key-findings.ts';
 import { legacyFindings } from './legacy-findings.ts';
+import { partitionFindings } from './partition-findings.ts';
 import { poolingFindings } from './pooler-findings.ts';
 import { readServerSettings, serverFindings } from './server-findings.ts';
 import { passkeyFinding, secondFactorFindings } from './second-factor-findings.ts';
@@ -180,9 +181,12 @@ async function schemaAndKeyFindings(database: Database, settings: Settings): Pro
     const newer = applied > known ? `, newer than this program, which knows ${known}` : '';
     const message = `the schema is at migration ${applied}${newer}`;
     const schema: Finding = { check: 'schema', verdict: 'ok', message };
+    const grants = await grantFindings(database, LIMIT_MS);
     return [
       schema,
-      ...(await grantFindings(database, LIMIT_MS)),
+      ...grants,
+      // Without the grants it could fail, and hide which are missing.
+      ...(grants.length > 0 ? [] : await partitionFindings(database, LIMIT_MS)),
       ...(await keyFindings(database, settings, LIMIT_MS)),
       ...(await serviceKeyFindings(database, settings, LIMIT_MS)),
       ...(await apiKeyFindings(database, settings, LIMIT_MS)),

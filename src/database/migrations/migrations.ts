@@ -21,6 +21,7 @@ import { apiKeys } from './0018-api-keys.ts';
 import { secondFactors } from './0019-second-factors.ts';
 import { userSearch } from './0020-user-search.ts';
 import { auditSearch } from './0021-audit-search.ts';
+import { auditPartitions } from './0022-audit-partitions.ts';
 
 export interface Migration {
   readonly number: number;
@@ -56,6 +57,7 @@ export const migrations: readonly Migration[] = [
   ['second-factors', secondFactors] as const,
   ['user-search', userSearch] as const,
   ['audit-search', auditSearch] as const,
+  ['audit-partitions', auditPartitions] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,

@@ -14,9 +14,14 @@ export interface AuditRecord {
 }
 
 /**
- * A year and a margin to review it. The database function that purges events refuses a retention of less than 30 days.
+ * A year and a margin to review it. The database functions that delete events refuse a retention of less than 30 days.
  */
 const AUDIT_RETENTION_DAYS = 400;
+/**
+ * A month goes as a whole, when its last event is as old as that, so its first ones are a month older. What belongs to no month,
+ * or whose month could not be dropped for a day, is deleted by its own age.
+ */
+const MAX_AUDIT_AGE_DAYS = AUDIT_RETENTION_DAYS + 32;
 
 const COLUMNS =
   'id, action, outcome, reason, actor_type, actor_id, target_type, target_id, client_address, user_agent, request_id, details';
@@ -161,13 +166,15 @@ export function auditEventsQuery(
   if (target !== null) void query.where('target_id', target);
   if (action !== null) void query.where('action', action);
   if (outcome !== null) void query.where('outcome', outcome);
-  if (since) void query.where('at', '>=', since).where('id', '>=', idAt(since.getTime() - CLOCK_MARGIN_MS));
-  if (until) void query.where('at', '<', until).where('id', '<', idAt(until.getTime() + CLOCK_MARGIN_MS));
+  if (since)
+    void query.where('at', '>=', since).where('id', '>=', lowestEventId(since.getTime() - CLOCK_MARGIN_MS));
+  if (until)
+    void query.where('at', '<', until).where('id', '<', lowestEventId(until.getTime() + CLOCK_MARGIN_MS));
   return query;
 }
 
 /** The lowest UUIDv7 of a moment. @param ms Unix time, ms */
-function idAt(ms: number): string {
+export function lowestEventId(ms: number): string {
   return uuidV7(Math.max(0, ms), new Uint8Array(16));
 }
 
@@ -190,7 +197,44 @@ function toEvent(row: AuditRow): RecordedEvent {
 }
 
 /**
- * Deletes a batch of events older than the retention. A function of the database does it, because the service's own
+ * Makes the partitions of the next three months, or else drops one whose events are all older than the retention. It waits for
+ * locks for 100 ms at most, since those who write events wait behind it; the next turn tries again.
+ *
+ * @returns how many were made or dropped
+ */
+export async function maintainAuditPartitions(db: Knex): Promise<number> {
+  const { rows } = await db.raw<{ rows: { changed: number }[] }>(
+    'SELECT postern_make_partitions(?) AS changed',
+    [AUDIT_RETENTION_DAYS],
+  );
+  return rows[0]?.changed ?? 0;
+}
+
+/** A partition of the audit trail. The first one has no lower bound, the default one has no bounds at all. */
+export interface AuditPartition {
+  readonly fromId: string | null;
+  /** The first id that is not in it any more. */
+  readonly toId: string | null;
+}
+
+/** Reads the partitions that have bounds, the oldest first. */
+export async function listAuditPartitions(db: Knex): Promise<AuditPartition[]> {
+  const { rows } = await db.raw<{ rows: AuditPartition[] }>(
+    'SELECT from_id AS "fromId", to_id AS "toId" FROM postern_audit_partitions() WHERE to_id IS NOT NULL ORDER BY to_id',
+  );
+  return rows;
+}
+
+/** Whether there is an event with an id from `fromId` on and before `toId`; null is no limit. */
+export async function hasAuditEventWithin(db: Knex, { fromId, toId }: AuditPartition): Promise<boolean> {
+  const query = db('audit_events').select('id').limit(1);
+  if (fromId !== null) void query.where('id', '>=', fromId);
+  if (toId !== null) void query.where('id', '<', toId);
+  return (await query).length > 0;
+}
+
+/**
+ * Deletes a batch of events whose month did not go as a whole. A function of the database does it, because the service's own
  * role may not delete events (D17).
  *
  * @param limit at most 10000
@@ -199,7 +243,7 @@ function toEvent(row: AuditRow): RecordedEvent {
 export async function purgeAuditEvents(db: Knex, limit: number): Promise<number> {
   const { rows } = await db.raw<{ rows: { purged: number }[] }>(
     'SELECT postern_purge_audit_events(?, ?) AS purged',
-    [AUDIT_RETENTION_DAYS, limit],
+    [MAX_AUDIT_AGE_DAYS, limit],
   );
   return rows[0]?.purged ?? 0;
 }

@@ -1,7 +1,7 @@
 import { sleepUnlessAborted } from '../../domain/concurrency/sleep.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
 import { purgeApiKeys } from '../api-keys/api-key-queries.ts';
-import { purgeAuditEvents } from '../audit/audit-queries.ts';
+import { maintainAuditPartitions, purgeAuditEvents } from '../audit/audit-queries.ts';
 import type { Database } from '../../database/database.ts';
 import { purgeLoginThrottle } from '../authentication/throttle/throttle-queries.ts';
 import { tryPurgeLock } from '../../database/advisory-locks.ts';
@@ -55,6 +55,17 @@ export async function purgeExpired(
   return purged;
 }
 
+/**
+ * Makes the partitions of the audit trail ahead of time and drops old ones, unless another instance is purging.
+ *
+ * @throws Rejected `store-unavailable`, also when somebody holds a lock on the audit trail, such as a backup
+ */
+export async function maintainPartitions({ database }: { readonly database: Database }): Promise<void> {
+  await database.transaction(budgetOf(BATCH_BUDGET_MS, Date.now()), async (trx) => {
+    if (await tryPurgeLock(trx)) await maintainAuditPartitions(trx);
+  });
+}
+
 /** Purges once a minute until `stop`. While the database is unreachable it tries again a minute later. */
 export class ExpiryPurge {
   readonly #stop = new AbortController();
@@ -75,7 +86,9 @@ export class ExpiryPurge {
     for (;;) {
       await sleepUnlessAborted(everyMs, signal, { ref: false });
       if (signal.aborted) return;
-      // Errors are not reported here: `DatabaseMonitor` and the calls themselves report a faulty database.
+      // Errors are not reported here: `DatabaseMonitor` and the calls themselves report a faulty database, and doctor
+      // reports partitions that are missing.
+      await maintainPartitions({ database }).catch(() => undefined);
       const purged = await purgeExpired({ database }, { signal }).catch(() => 0);
       if (purged > 0) report(purged);
     }

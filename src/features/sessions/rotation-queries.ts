@@ -19,6 +19,8 @@ export interface RotationPolicy {
   readonly accessTokenSeconds: number;
   /** A session for another audience is not refreshed. */
   readonly audiences: readonly string[];
+  /** `daily`: only the first refresh of a session on each day, in UTC, is recorded in the audit trail. */
+  readonly auditRefreshes: 'all' | 'daily';
 }
 
 /** What a rotation found, and what it did. */
@@ -35,8 +37,8 @@ export interface RotationRow extends SessionRow {
 }
 
 /**
- * One statement finds a session, makes `to` its newest generation where `decideRefresh` says `rotate`, audits that, and
- * returns the session either way. Of concurrent calls one rotates; the others find the row changed when they get its lock
+ * One statement finds a session, makes `to` its newest generation where `decideRefresh` says `rotate`, audits that as the policy
+ * says, and returns the session either way. Of concurrent calls one rotates; the others find the row changed when they get its lock
  * (S03). No row means that there is no session with this nonce.
  */
 export function rotateSession(rotation: Rotation, policy: RotationPolicy): PreparedStatement {
@@ -84,17 +86,22 @@ export function toRotationResult(row: RotationRow): RotationResult {
   return { session: toSessionRecord(row), rotatedAtMs: row.rotated_now?.getTime() ?? null };
 }
 
-function policyValues({ idleSeconds, accessTokenSeconds, audiences }: RotationPolicy): unknown[] {
-  return [idleSeconds, accessTokenSeconds, audiences];
+function policyValues(policy: RotationPolicy): unknown[] {
+  const { idleSeconds, accessTokenSeconds, audiences, auditRefreshes } = policy;
+  return [idleSeconds, accessTokenSeconds, audiences, auditRefreshes === 'all'];
 }
 
+/** Whether a refresh is recorded: each one, or only one that follows a refresh of an earlier day, or none. */
+const RECORDED = `$4::boolean OR found.rotated_at IS NULL
+       OR (found.rotated_at AT TIME ZONE 'UTC')::date < (rotated.rotated_now AT TIME ZONE 'UTC')::date`;
+
 const SINGLE = rotationSql(
-  `(SELECT $4::uuid AS id, $5::bytea AS nonce, $6::integer AS to_generation, $7::uuid AS event_id,
-           $8::inet AS address, $9::text AS agent, $10::text AS request)`,
+  `(SELECT $5::uuid AS id, $6::bytea AS nonce, $7::integer AS to_generation, $8::uuid AS event_id,
+           $9::inet AS address, $10::text AS agent, $11::text AS request)`,
 );
 
 const BATCH = rotationSql(
-  `unnest($4::uuid[], $5::bytea[], $6::integer[], $7::uuid[], $8::inet[], $9::text[], $10::text[])`,
+  `unnest($5::uuid[], $6::bytea[], $7::integer[], $8::uuid[], $9::inet[], $10::text[], $11::text[])`,
   'FOR NO KEY UPDATE OF s SKIP LOCKED',
 );
 
@@ -103,7 +110,7 @@ const BATCH = rotationSql(
  * the same one. `t` is the row as it is when its lock has been granted.
  */
 function rotationSql(presented: string, locking = ''): string {
-  const audited = auditInsertOf('rotated JOIN found USING (id)', {
+  const audited = auditInsertOf(`rotated JOIN found USING (id) WHERE ${RECORDED}`, {
     id: 'found.event_id',
     action: "'token.refresh'",
     outcome: "'ok'",

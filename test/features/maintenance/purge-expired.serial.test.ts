@@ -91,6 +91,9 @@ test('S16 the schedule purges by itself until it is stopped', async () => {
   });
   await insert(10, '2 days');
   await until(async () => (await left()).every((count) => count === 0), 'everything is purged');
+  // R27
+  const partitions = await service.database.query('SELECT FROM postern_audit_partitions()');
+  expect(partitions).toHaveLength(4);
   await purge.stop();
   await insert(10, '2 days');
   expect(reports.reduce((sum, count) => sum + count, 0)).toBe(20);

@@ -174,7 +174,12 @@ test('S02 S18 malformed, forged and too frequent tokens are refused without a da
   const dependencies = {
     database,
     refreshTokens: () => new RefreshTokens(root),
-    rotator: new SessionRotator(database, { idleSeconds: 1, accessTokenSeconds: 1, audiences: [] }),
+    rotator: new SessionRotator(database, {
+      idleSeconds: 1,
+      accessTokenSeconds: 1,
+      audiences: [],
+      auditRefreshes: 'all',
+    }),
     sessionLimiter: new KeyedLimiter({ concurrency: 1, maxWaiting: 500, maxWaitMs: 1_000 }),
     policy: { idleSeconds: 1, graceSeconds: 1 },
     repeatRateLimiter: repeats,
@@ -272,6 +277,7 @@ test('S06 reuse ends the session even when the caller cancels once it is detecte
       idleSeconds: 300,
       accessTokenSeconds: 60,
       audiences: ['postern'],
+      auditRefreshes: 'all',
     }),
     sessionLimiter: new CancellingLimiter({ concurrency: 1, maxWaiting: 1, maxWaitMs: 1_000 }),
     policy: { idleSeconds: 300, graceSeconds: 60 },

@@ -20,7 +20,12 @@ import { testCall } from '../../support/test-call.ts';
 import { until } from '../../support/wait-for.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 
-const policy: RotationPolicy = { idleSeconds: 60, accessTokenSeconds: 60, audiences: ['postern', 'ledger'] };
+const policy: RotationPolicy = {
+  idleSeconds: 60,
+  accessTokenSeconds: 60,
+  audiences: ['postern', 'ledger'],
+  auditRefreshes: 'all',
+};
 const limits = { idleMs: 60_000, graceMs: 10_000 };
 const origin = {
   ...ownOrigin,
@@ -165,6 +170,32 @@ describe('the WHERE clause of the rotation and decideRefresh decide alike', () =
     );
     for (const kind of ['rotate', 'repeat', 'reuse', 'expired', 'ended', 'not eligible'])
       expect([kind, (seen.get(kind) ?? 0) > 3]).toEqual([kind, true]);
+  });
+});
+
+describe('R30 with POSTERN_AUDIT_REFRESHES=daily', () => {
+  const daily: RotationPolicy = { ...policy, idleSeconds: 1_000_000, auditRefreshes: 'daily' };
+  const sinceMidnight = Date.now() % 86_400_000;
+  const run = (statement: PreparedStatement) => store.database.query<RotationRow>(call(), statement);
+  const singly = (rotations: readonly Rotation[]) =>
+    Promise.all(rotations.map((rotation) => run(rotateSession(rotation, daily)))).then((rows) => rows.flat());
+  const together = (rotations: readonly Rotation[]) => run(rotateSessions(rotations, daily));
+
+  test.each([
+    ['one session a statement', singly],
+    ['all in one statement', together],
+  ])('the first refresh of a session each day (UTC) is recorded, %s', async (_name, rotate) => {
+    const sessions = await insertSessions([
+      fresh,
+      { ...fresh, createdMs: sinceMidnight + 200_000, rotatedMs: sinceMidnight + 100_000 },
+      { ...fresh, createdMs: 0, rotatedMs: 0 },
+    ]);
+    const recorded = () => Promise.all(sessions.map(({ id }) => auditedOf([id])));
+    expect(await rotate(sessions.map((session) => rotationOf(session)))).toHaveLength(3);
+    expect(await recorded()).toEqual([1, 1, 0]);
+    const again = await rotate(sessions.map((session) => rotationOf(session, 3)));
+    expect(again.map(({ rotated_now }) => rotated_now === null)).toEqual([false, false, false]);
+    expect(await recorded()).toEqual([1, 1, 0]);
   });
 });
 
