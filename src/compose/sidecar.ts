@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import { status } from '@grpc/grpc-js';
 
 import {
@@ -39,7 +41,7 @@ import { type VerifyDependencies, verifyToken } from '../features/authentication
 import { watchClientCertificate } from '../net/tls/client-certificate-watch.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { sidecarMetrics } from '../observability/metrics/service-metrics.ts';
-import { openTracing } from '../observability/tracing/open-tracing.ts';
+import { composeTelemetry } from './telemetry.ts';
 import { TokenVerifier } from '../tokens/verify/token-verifier.ts';
 import { VerifiedTokenCache } from '../tokens/verify/verified-token-cache.ts';
 import { ApiKeyResolver } from '../trust/api-key-resolver.ts';
@@ -93,7 +95,8 @@ export async function startSidecar(
 ): Promise<Sidecar> {
   const upstream = upstreamOf(settings, address);
   const policy = await openPolicy(settings, log);
-  const tracing = await openTracing(settings.traceEndpoint, 'postern-sidecar');
+  const { telemetry, failures } = await composeTelemetry(settings, log, randomUUID());
+  const tracing = telemetry?.tracing;
 
   // Trust
   const trust = new TrustBundle();
@@ -208,6 +211,7 @@ export async function startSidecar(
   });
   const metrics = sidecarMetrics({
     linesLost,
+    exportFailures: failures,
     calls: counts,
     listeners: { grpc: () => grpc, http: () => http, connectionLog },
     verification: { trust, cache, maxStalenessMs },
@@ -223,6 +227,7 @@ export async function startSidecar(
   const http = new HttpServer(
     {
       metrics: metrics.text,
+      openMetrics: metrics.openMetrics,
       publication: null,
       unreadyReasons: verificationFaults,
       verificationFaults,
@@ -234,6 +239,7 @@ export async function startSidecar(
       onConnectionRefused: (refused) => connectionLog.refused('http', refused),
     },
   );
+  telemetry?.exportMetrics(metrics.collectors);
   source.start();
   const health = setInterval(() => grpc.setServing('processReady', ready()), HEALTH_INTERVAL_MS);
   let stopping = false;
@@ -249,7 +255,7 @@ export async function startSidecar(
     await http.stop();
     tls.close();
     callLogger.logOmitted();
-    await tracing?.stop();
+    await telemetry?.stop();
   };
   try {
     const httpAddress = await http.listen(settings.httpListen, settings.socketAccess);

@@ -41,7 +41,7 @@ import {
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { TlsCredentials } from './tls-credentials.ts';
 import type { AddService } from '../rpc/handlers.ts';
-import type { Tracing } from '../observability/tracing/open-telemetry.ts';
+import type { Tracing } from '../observability/tracing/tracing.ts';
 import { foreignServices, serveMethods } from './register-service.ts';
 import { tracingInterceptor } from './tracing-interceptor.ts';
 import { type OpenStreams, StreamSlots } from './limits/stream-slots.ts';
@@ -85,6 +85,7 @@ export class GrpcServer {
   readonly #onConnectionRefused: ReportRefusedConnection | undefined;
   #stopping = false;
   #throughUnixSocket = false;
+  #socketPath: string | null = null;
 
   constructor(options: GrpcServerOptions) {
     const { limits = {} } = options;
@@ -129,7 +130,10 @@ export class GrpcServer {
     this.#server = new Server({
       ...connectionLimits,
       ...limits.connection,
-      interceptors: [...(options.tracing ? [tracingInterceptor(options.tracing)] : []), interceptor],
+      interceptors: [
+        ...(options.tracing ? [tracingInterceptor(options.tracing, () => this.#socketPath)] : []),
+        interceptor,
+      ],
     });
     addHttp2Options(this.#server, RESET_OPTIONS);
     const add: AddService = (service, handlers) =>
@@ -152,6 +156,7 @@ export class GrpcServer {
   ): Promise<ListenAddress> {
     this.#throughUnixSocket = address.kind === 'unix';
     if (address.kind === 'tcp') return this.#bind(address, tls);
+    this.#socketPath = address.path;
     await clearStaleSocket(address.path);
     wrapListen(this.#server, (listen) => bindWithMode(access, listen));
     const bound = await this.#bind(address, tls);

@@ -137,7 +137,7 @@ const sides = [direct, adapter];
 beforeAll(async () => {
   await direct.start({});
   await adapter.start({
-    tracing: { startCall: () => ({ run: (part) => part(), end: () => undefined }) },
+    tracing: { startCall: () => ({ sampled: undefined, run: (part) => part(), end: () => undefined }) },
   });
 });
 afterAll(() => Promise.all(sides.map((side) => side.stop())));

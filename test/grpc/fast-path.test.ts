@@ -90,7 +90,7 @@ async function listen(options: Partial<ListenerOptions>): Promise<Listener> {
 beforeAll(async () => {
   direct = await listen({});
   adapter = await listen({
-    tracing: { startCall: () => ({ run: (part) => part(), end: () => undefined }) },
+    tracing: { startCall: () => ({ sampled: undefined, run: (part) => part(), end: () => undefined }) },
   });
 });
 afterAll(async () => {
