@@ -1,3 +1,5 @@
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { attributesOf, Collector, type Span } from '../support/collector.ts';
@@ -273,3 +275,33 @@ describe('in a process that cannot load OpenTelemetry', () => {
     expect(stderr).toMatch(/^postern: OTEL_EXPORTER_OTLP_ENDPOINT is set/m);
   });
 });
+
+test('R38 a process whose collector never answers does not wait for it, neither in a call nor at its end', async () => {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => sockets.add(socket.on('error', () => undefined)));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const database = await createTestDatabase();
+  const service = await startServiceProcess(database.url, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    OTEL_METRICS_EXPORTER: 'otlp',
+    OTEL_BSP_SCHEDULE_DELAY: '10',
+  });
+  await untilReady(service);
+  const verify = () => service.call(`${AUTH}/VerifyToken`, { access_token: 'junk' });
+  await verify();
+  while (sockets.size === 0) await verify();
+  const callMs = await elapsedMs(verify);
+  const stopMs = await elapsedMs(() => service.stop());
+  // The time limit of an export is 10 seconds.
+  expect(callMs).toBeLessThan(2_000);
+  expect(stopMs).toBeLessThan(7_000);
+  sockets.forEach((socket) => socket.destroy());
+  server.close();
+  await database.drop();
+});
+
+async function elapsedMs(work: () => Promise<unknown>): Promise<number> {
+  const beginMs = performance.now();
+  await work();
+  return performance.now() - beginMs;
+}
