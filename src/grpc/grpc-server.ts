@@ -11,6 +11,7 @@ import type { FinishedCall } from '../rpc/call-context.ts';
 import { callInterceptor } from './call-interceptor.ts';
 import { guardConnections } from './limits/connection-limits.ts';
 import { ConnectionSlots, connectionLimitsFor } from '../net/connection-slots.ts';
+import type { StartTrace } from './fast-path/fast-call.ts';
 import { FastPath } from './fast-path/fast-path.ts';
 import { Health, type HealthGroup, type HealthNames } from '../services/health-service.ts';
 import { addHttp2Options, wrapListen } from './grpc-js-internals.ts';
@@ -43,7 +44,7 @@ import { TlsCredentials } from './tls-credentials.ts';
 import type { AddService } from '../rpc/handlers.ts';
 import type { Tracing } from '../observability/tracing/tracing.ts';
 import { foreignServices, serveMethods } from './register-service.ts';
-import { tracingInterceptor } from './tracing-interceptor.ts';
+import { tracedGrpcCall, tracingInterceptor } from './tracing-interceptor.ts';
 import { type OpenStreams, StreamSlots } from './limits/stream-slots.ts';
 import { WaitingCalls } from './limits/waiting-calls.ts';
 
@@ -70,6 +71,8 @@ interface GrpcServerOptions {
   /** Called for each connection that was closed before its first call. */
   onConnectionRefused?: ReportRefusedConnection;
   tracing?: Pick<Tracing, 'startCall'> | undefined;
+  /** False where the answers of both paths are compared. */
+  fastPath?: boolean;
 }
 
 /** The gRPC listener: the services of `method-table.ts`, health and reflection, all with the call interceptor. */
@@ -125,7 +128,8 @@ export class GrpcServer {
     this.#fastPath = new FastPath({
       ...sharedOptions,
       peerOf: (session) => this.#origins.peerOf(session),
-      isOpen: () => !this.#stopping && options.tracing === undefined,
+      isOpen: () => !this.#stopping && options.fastPath !== false,
+      startTrace: this.#startTrace(options.tracing),
     });
     this.#server = new Server({
       ...connectionLimits,
@@ -190,6 +194,14 @@ export class GrpcServer {
         resolve(address.kind === 'unix' ? address : { ...address, port });
       });
     });
+  }
+
+  #startTrace(tracing: GrpcServerOptions['tracing']): StartTrace | undefined {
+    return (
+      tracing &&
+      ((call, session, header) =>
+        tracing.startCall(tracedGrpcCall(call, session?.socket, this.#socketPath), header))
+    );
   }
 
   /** The number of connections that were closed because of the connection limits. */

@@ -30,13 +30,8 @@ export function tracingInterceptor(
     call.start = (listener) => {
       start({
         onReceiveMetadata(metadata) {
-          const traced: TracedCall = {
-            path: method.path,
-            system: 'grpc',
-            peer: call.getPeer(),
-            server: serverOf((intercepted as unknown as BaseCall).stream?.session?.socket, socketPath()),
-            protocolVersion: '2',
-          };
+          const { socket } = (intercepted as unknown as BaseCall).stream?.session ?? {};
+          const traced = tracedGrpcCall({ path: method.path, peer: call.getPeer() }, socket, socketPath());
           const started = tracing.startCall(traced, (name) => metadata.get(name).map(String));
           trace = started;
           if (started.sampled) attachTrace(metadata, started.sampled);
@@ -58,6 +53,15 @@ export function tracingInterceptor(
     };
     return call as unknown as ServerInterceptingCall;
   };
+}
+
+/** @param socketPath that of a listener on a unix socket, otherwise null */
+export function tracedGrpcCall(
+  { path, peer }: Pick<TracedCall, 'path' | 'peer'>,
+  socket: Socket | undefined,
+  socketPath: string | null,
+): TracedCall {
+  return { path, system: 'grpc', peer, server: serverOf(socket, socketPath), protocolVersion: '2' };
 }
 
 /** The address at which a connection arrived. Not the authority that the caller sent, which may be any text. */
