@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 
+import { loadSettings, SettingsError } from '../../src/config/load-settings.ts';
 import { honouredNames, ineffectiveNames } from '../../src/config/telemetry-names.ts';
 import { readTelemetry } from '../../src/config/telemetry-settings.ts';
 
@@ -144,4 +145,21 @@ test('R37 a variable without an effect is named in a warning, and refuses no sta
 
 test('no variable is both honoured and without an effect', () => {
   expect([...honouredNames].filter((name) => ineffectiveNames.has(name))).toEqual([]);
+});
+
+test('R37 these faults are among those of all settings, each once, and the warnings too', () => {
+  const variables = { OTEL_EXPORTER_OTLP_ENDPOINT: 'collector', OTEL_SDK_DISABLED: 'yes' };
+  expect(() => loadSettings(variables)).toThrow(SettingsError);
+  try {
+    loadSettings(variables);
+  } catch (error) {
+    const { faults } = error as SettingsError;
+    expect(faults.map((line) => line.split(' ')[0])).toEqual([
+      'OTEL_EXPORTER_OTLP_ENDPOINT',
+      'OTEL_SDK_DISABLED',
+    ]);
+  }
+  const { telemetry, warnings } = loadSettings({ OTEL_LOGS_EXPORTER: 'otlp' });
+  expect(telemetry).toBeNull();
+  expect(warnings.join('\n')).toContain('OTEL_LOGS_EXPORTER has no effect');
 });
