@@ -68,6 +68,7 @@ const REASONS: Readonly<Record<string, number>> = {
 };
 
 const METRICS = [
+  'postern_telemetry_export_failures_total{signal}',
   'postern_rpc_calls_total{method,code}',
   'postern_rpc_refusals_total{method,reason}',
   'postern_rpc_duration_seconds{method}',

@@ -10,7 +10,7 @@ import { networkMatcher } from '../net/cidr.ts';
 import type { ListenAddress } from '../net/listen-address.ts';
 import type { ConnectionLog } from '../observability/connection-log.ts';
 import type { Listeners as ListenerMetrics } from '../observability/metrics/call-collectors.ts';
-import type { Tracing } from '../observability/tracing/open-telemetry.ts';
+import type { Tracing } from '../observability/tracing/tracing.ts';
 import type { FinishedCall } from '../rpc/call-context.ts';
 import type { AddService } from '../rpc/handlers.ts';
 import type { MethodGuard } from '../rpc/method-guard.ts';

@@ -33,7 +33,7 @@ import { ExpiryPurge } from '../features/maintenance/purge-expired.ts';
 import { type DemoUser, makeDemoUser } from '../features/users/make-demo-user.ts';
 import { SlowHashMonitor } from '../features/maintenance/slow-hash-monitor.ts';
 import { DatabaseMonitor } from '../features/maintenance/database-monitor.ts';
-import { openTracing } from '../observability/tracing/open-tracing.ts';
+import { composeTelemetry } from './telemetry.ts';
 import { PasswordHasher } from '../passwords/password-hasher.ts';
 import { CircuitBreaker } from '../database/circuit-breaker.ts';
 import { AuditWriter } from '../features/audit/audit-writer.ts';
@@ -79,8 +79,10 @@ export async function startService(
     for (const cleanUp of cleanups.splice(0).reverse()) await cleanUp();
   };
   try {
-    const tracing = await openTracing(settings.traceEndpoint, 'postern');
-    cleanups.push(() => tracing?.stop());
+    const instance = { id: randomUUID(), startedAt: new Date(), version: posternVersion() };
+    const { telemetry, failures } = await composeTelemetry(settings, log, instance.id);
+    const tracing = telemetry?.tracing;
+    cleanups.push(() => telemetry?.stop());
     const policy = await openPolicy(settings, log);
     cleanups.push(() => policy?.close());
     const hasher = new PasswordHasher({ concurrency: settings.hashConcurrency, tracer: tracing });
@@ -107,7 +109,6 @@ export async function startService(
     cleanups.push(() => hasher.stop());
 
     const counts = new ServiceCounts();
-    const instance = { id: randomUUID(), startedAt: new Date(), version: posternVersion() };
 
     // Keys and trust
     const trust = composeTrust({
@@ -250,6 +251,7 @@ export async function startService(
       onFinish,
       content: {
         metrics: () => metrics.text(),
+        openMetrics: () => metrics.openMetrics(),
         publication: publicationOf(settings.issuer, settings, tokens.jwks),
         unreadyReasons: () => [...databaseFaults(databaseMonitor), ...verificationFaults()],
         verificationFaults,
@@ -257,6 +259,7 @@ export async function startService(
     });
     const metrics = serviceMetrics({
       linesLost,
+      exportFailures: failures,
       counts,
       listeners: { ...listeners.metrics, connectionLog },
       verification: { ...verification, cache: tokens.cache },
@@ -273,6 +276,7 @@ export async function startService(
       certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,
     });
     cleanups.push(() => metrics.stop());
+    telemetry?.exportMetrics(metrics.collectors);
     await Promise.all([databaseMonitor.start(), hasher.ready()]);
     changeListener.start();
     const bound = await listeners.listen((close) => cleanups.push(close));

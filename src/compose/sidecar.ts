@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import { channelCredentials, channelOptions, isTarget, isLocalTarget } from '../client/channel.ts';
 import type { Settings } from '../config/load-settings.ts';
 import type { ClaimsPolicy } from '../domain/claims/claims.ts';
@@ -32,7 +34,7 @@ import { type VerifyDependencies, verifyToken } from '../features/authentication
 import { watchClientCertificate } from '../net/tls/client-certificate-watch.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { sidecarMetrics } from '../observability/metrics/service-metrics.ts';
-import { openTracing } from '../observability/tracing/open-tracing.ts';
+import { composeTelemetry } from './telemetry.ts';
 import { TokenVerifier } from '../tokens/verify/token-verifier.ts';
 import { VerifiedTokenCache } from '../tokens/verify/verified-token-cache.ts';
 import { RelayPath } from '../trust/relay-path.ts';
@@ -95,7 +97,8 @@ export async function startSidecar(
 ): Promise<Sidecar> {
   const upstream = upstreamOf(settings, upstreams.trust);
   const policy = await openPolicy(settings, log);
-  const tracing = await openTracing(settings.traceEndpoint, 'postern-sidecar');
+  const { telemetry, failures } = await composeTelemetry(settings, log, randomUUID());
+  const tracing = telemetry?.tracing;
 
   // Trust
   const trust = new TrustBundle();
@@ -233,6 +236,7 @@ export async function startSidecar(
   });
   const metrics = sidecarMetrics({
     linesLost,
+    exportFailures: failures,
     calls: counts,
     listeners: { grpc: () => grpc, http: () => http, connectionLog },
     verification: { trust, cache, maxStalenessMs },
@@ -249,6 +253,7 @@ export async function startSidecar(
   const http = new HttpServer(
     {
       metrics: metrics.text,
+      openMetrics: metrics.openMetrics,
       publication: null,
       unreadyReasons: verificationFaults,
       verificationFaults,
@@ -260,6 +265,7 @@ export async function startSidecar(
       onConnectionRefused: (refused) => connectionLog.refused('http', refused),
     },
   );
+  telemetry?.exportMetrics(metrics.collectors);
   source.start();
   const health = setInterval(() => {
     for (const listener of [grpc, channelz]) listener.setServing('processReady', ready());
@@ -278,7 +284,7 @@ export async function startSidecar(
     await channelz.stop();
     tls.close();
     callLogger.logOmitted();
-    await tracing?.stop();
+    await telemetry?.stop();
   };
   try {
     await channelz.listen();

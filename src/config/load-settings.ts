@@ -5,6 +5,7 @@ import { requireTrustedPath, UntrustedPath } from '../domain/trusted-path.ts';
 import { machineLimits, type MachineLimits } from './machine-limits.ts';
 import { describeSizes, sizesFor } from './sizing.ts';
 import {
+  listens,
   socketGroupFaults,
   warningsAboutDatabase,
   warningsAboutIssuer,
@@ -26,6 +27,7 @@ import type { PasskeySettings } from '../domain/relying-party.ts';
 import { passkeySettingsOf } from './passkey-origins.ts';
 import type { Setting } from './setting-row.ts';
 import { settingRows } from './settings-table.ts';
+import { readTelemetry, type TelemetrySettings } from './telemetry-settings.ts';
 
 export type { Environment, SettingsPurpose } from './setting-values.ts';
 
@@ -41,6 +43,8 @@ export interface Settings extends Omit<SettingValues, LegacyKey | DerivedKey> {
   readonly legacyHs256: LegacyHs256 | null;
   /** Whether the console is served. */
   readonly console: boolean;
+  /** What OpenTelemetry sends; null for nothing. */
+  readonly telemetry: TelemetrySettings | null;
   /** Where passkeys are used, or why nowhere. */
   readonly passkeys: PasskeySettings;
   /** Who may connect to the sockets of `unix:PATH` listeners. */
@@ -100,8 +104,10 @@ export function loadSettings(variables: Environment = process.env, options: Load
   const values = Object.fromEntries(
     rowsByKey.map(([key, row]) => [key, provided.has(key) ? provided.get(key) : row.fallback(context)]),
   ) as unknown as SettingValues;
+  const otel = readTelemetry(environment, purpose, (path) => isReadable(path, readFile));
   const lines = [
     ...faults.values(),
+    ...otel.faults.filter((line) => !line.startsWith(`${settingRows.otlpEndpoint.name} `)),
     ...brokenSettingRules({ values, faulty, purpose, production, environment }).map((line) =>
       nameVariablesAsSet(line, environment),
     ),
@@ -134,6 +140,7 @@ export function loadSettings(variables: Environment = process.env, options: Load
     ...warningsAboutTls(values, purpose),
     ...warningsAboutSockets(values, purpose),
     ...(purpose === 'serve' ? warningsAboutMemory(values, production, machine) : []),
+    ...(listens(purpose) ? otel.warnings : []),
   ];
   const socketAccess = {
     mode: socketMode ?? (socketGroup === null ? 0o600 : 0o660),
@@ -147,6 +154,7 @@ export function loadSettings(variables: Environment = process.env, options: Load
     legacyHs256,
     console: purpose !== 'sidecar' && servesConsole(values, production),
     passkeys,
+    telemetry: otel.telemetry,
     socketAccess,
     warnings,
     sizing,
@@ -269,6 +277,15 @@ function textOfFile(path: string, readFile: ReadFile): string {
   const content = withoutFinalLineEnds(text);
   if (content === '') throw new InvalidSetting('names an empty file; write the secret into it');
   return content;
+}
+
+function isReadable(path: string, readFile: ReadFile): boolean {
+  try {
+    readFile(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function readTextFile(path: string): string {

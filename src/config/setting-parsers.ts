@@ -171,13 +171,6 @@ export const clientSecret: SettingParser<Secret> = (text) => {
   return new Secret(text);
 };
 
-/** The URL at which an OpenTelemetry collector receives OTLP over HTTP. */
-export const collector: SettingParser<string> = (text) => {
-  if (!/^https?:\/\/[\x21-\x7e]+$/.test(text) || !URL.canParse(text) || /[?#@]/.test(text))
-    throw new InvalidSetting('must be an http or https URL, such as http://127.0.0.1:4318');
-  return text;
-};
-
 /** The URL is kept as written: verifiers compare `iss` byte by byte, so a normalised URL would be another issuer. */
 export const issuer: SettingParser<string> = (text) => {
   const url = URL.canParse(text) ? new URL(text) : null;

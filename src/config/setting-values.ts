@@ -114,8 +114,8 @@ export interface SettingValues {
   readonly insecure: boolean;
   /** The path of a policy file; null checks routes alone. */
   readonly policyFile: string | null;
-  /** Null turns traces off. */
-  readonly traceEndpoint: string | null;
+  /** As it is set; `Settings.telemetry` has the URL of each signal. */
+  readonly otlpEndpoint: string | null;
   readonly logLevel: LogLevel;
 }
 

@@ -3,6 +3,7 @@ import { httpSettingRows } from './http-settings.ts';
 import { passkeySettingRows } from './passkey-settings.ts';
 import type { SettingValues } from './setting-values.ts';
 import * as value from './setting-parsers.ts';
+import { endpoint as otlpEndpoint } from './telemetry-parsers.ts';
 import { tokenSettingRows } from './token-settings.ts';
 
 /** Every setting, in the order of the documentation. A new setting needs a row here and its type in `SettingValues`. */
@@ -222,11 +223,11 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
       'about. It is read again when it changes.',
     value.path,
   ),
-  traceEndpoint: optional(
+  otlpEndpoint: optional(
     'OTEL_EXPORTER_OTLP_ENDPOINT',
-    'The OpenTelemetry collector to which traces are sent by OTLP over HTTP, such as `http://127.0.0.1:4318`. When absent, ' +
-      'no traces are recorded.',
-    value.collector,
+    'The OpenTelemetry collector to which traces are sent by OTLP, such as `http://127.0.0.1:4318`. When absent, none are ' +
+      'recorded. [Telemetry](telemetry.md#variables) has all variables of OpenTelemetry.',
+    otlpEndpoint,
   ),
   logLevel: setting(
     'POSTERN_LOG_LEVEL',

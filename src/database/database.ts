@@ -78,6 +78,8 @@ export class Database {
   readonly #queue: ConnectionQueue;
   readonly #circuit: DatabaseOptions['circuit'];
   readonly #tracer: Tracer | undefined;
+  /** What the spans of this database have in common. */
+  readonly #spanAttributes: Readonly<Record<string, string>>;
   /** Otherwise work for several calls would be traced as a part of the one that happened to start it. */
   readonly #noCall = new AsyncResource('PosternSharedWork');
 
@@ -86,6 +88,8 @@ export class Database {
     this.#queue = new ConnectionQueue(options.maxConnections, QUEUE_WAIT_MS);
     this.#circuit = options.circuit;
     this.#tracer = options.tracer;
+    const { database } = serversOf(options.address)[0].config;
+    this.#spanAttributes = database === undefined ? {} : { 'db.namespace': database };
     const guardedConfig: GuardedConfig = {
       watchdogMs: options.watchdogMs ?? WATCHDOG_MS,
       connectMs: CONNECT_TIMEOUT_MS,
@@ -137,7 +141,7 @@ export class Database {
    * is run again, as in `transaction`.
    */
   run<T>(budget: CallBudget, work: (db: Knex) => PromiseLike<T>): Promise<T> {
-    return this.#traced(budget, async () => work(this.#knex));
+    return this.#traced(budget, null, async () => work(this.#knex));
   }
 
   /**
@@ -147,7 +151,7 @@ export class Database {
    * database.
    */
   transaction<T>(budget: CallBudget, work: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
-    return this.#traced(budget, () => this.#knex.transaction(work));
+    return this.#traced(budget, { 'db.operation.name': 'TRANSACTION' }, () => this.#knex.transaction(work));
   }
 
   /**
@@ -157,7 +161,7 @@ export class Database {
   query<Row>(budget: CallBudget, statement: PreparedStatement): Promise<Row[]> {
     const { name, text, values } = statement;
     const client = this.#knex.client as GuardedPgClient;
-    return this.#traced(budget, async () => {
+    return this.#traced(budget, statementAttributes(name, text), async () => {
       const connection: unknown = await client.acquireConnection();
       try {
         return await client.rowsOf<Row>(connection, { sql: text, bindings: values, options: { name } });
@@ -176,7 +180,7 @@ export class Database {
   waitFor<T>(budget: CallBudget, work: (isCancelled: () => boolean) => Promise<T>): Promise<T> {
     const waiting = () =>
       withinBudget(budget, (isCancelled) => this.#noCall.runInAsyncScope(work, null, isCancelled));
-    return this.#tracer ? this.#tracer.span('database', waiting) : waiting();
+    return this.#tracer ? this.#tracer.span('database', waiting, this.#spanAttributes) : waiting();
   }
 
   /** Runs long work, such as a migration, in one transaction and without a budget. */
@@ -197,9 +201,16 @@ export class Database {
     await this.#knex.destroy();
   }
 
-  #traced<T>(budget: CallBudget, work: () => Promise<T>): Promise<T> {
+  #traced<T>(
+    budget: CallBudget,
+    attributes: Readonly<Record<string, string>> | null,
+    work: () => Promise<T>,
+  ): Promise<T> {
     return this.#tracer
-      ? this.#tracer.span('database', () => this.#runWithinBudget(budget, work))
+      ? this.#tracer.span('database', () => this.#runWithinBudget(budget, work), {
+          ...this.#spanAttributes,
+          ...attributes,
+        })
       : this.#runWithinBudget(budget, work);
   }
 
@@ -285,4 +296,10 @@ async function withinBudget<T>(
     cancelTimeout();
     budget.signal.removeEventListener('abort', onAbort);
   }
+}
+
+/** What a span says of a prepared statement: its name and its first word, never a value. */
+function statementAttributes(name: string, text: string): Readonly<Record<string, string>> {
+  const [operation = ''] = /^[A-Za-z]+/.exec(text.trimStart()) ?? [];
+  return { 'db.query.summary': name, 'db.operation.name': operation.toUpperCase() };
 }

@@ -12,6 +12,7 @@ import { callInterceptor } from './call-interceptor.ts';
 import { addChannelz } from './channelz.ts';
 import { guardConnections } from './limits/connection-limits.ts';
 import { ConnectionSlots, connectionLimitsFor } from '../net/connection-slots.ts';
+import type { StartTrace } from './fast-path/fast-call.ts';
 import { FastPath } from './fast-path/fast-path.ts';
 import { Health, type HealthGroup, type HealthNames } from '../services/health-service.ts';
 import { addHttp2Options, wrapListen } from './grpc-js-internals.ts';
@@ -42,9 +43,9 @@ import {
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { TlsCredentials } from './tls-credentials.ts';
 import type { AddService } from '../rpc/handlers.ts';
-import type { Tracing } from '../observability/tracing/open-telemetry.ts';
+import type { Tracing } from '../observability/tracing/tracing.ts';
 import { foreignServices, serveMethods } from './register-service.ts';
-import { tracingInterceptor } from './tracing-interceptor.ts';
+import { tracedGrpcCall, tracingInterceptor } from './tracing-interceptor.ts';
 import { type OpenStreams, StreamSlots } from './limits/stream-slots.ts';
 import { WaitingCalls } from './limits/waiting-calls.ts';
 
@@ -74,6 +75,8 @@ interface GrpcServerOptions {
   /** Called for each connection that was closed before its first call. */
   onConnectionRefused?: ReportRefusedConnection;
   tracing?: Pick<Tracing, 'startCall'> | undefined;
+  /** False where the answers of both paths are compared. */
+  fastPath?: boolean;
 }
 
 /** The gRPC listener: the services of `method-table.ts`, health and reflection, all with the call interceptor. */
@@ -89,6 +92,7 @@ export class GrpcServer {
   readonly #onConnectionRefused: ReportRefusedConnection | undefined;
   #stopping = false;
   #throughUnixSocket = false;
+  #socketPath: string | null = null;
 
   constructor(options: GrpcServerOptions) {
     const { limits = {} } = options;
@@ -128,13 +132,17 @@ export class GrpcServer {
     this.#fastPath = new FastPath({
       ...sharedOptions,
       peerOf: (session) => this.#origins.peerOf(session),
-      isOpen: () => !this.#stopping && options.tracing === undefined,
+      isOpen: () => !this.#stopping && options.fastPath !== false,
+      startTrace: this.#startTrace(options.tracing),
     });
     this.#server = new Server({
       ...connectionLimits,
       ...limits.connection,
       'grpc.enable_channelz': options.channelz === 'shown' ? 1 : 0,
-      interceptors: [...(options.tracing ? [tracingInterceptor(options.tracing)] : []), interceptor],
+      interceptors: [
+        ...(options.tracing ? [tracingInterceptor(options.tracing, () => this.#socketPath)] : []),
+        interceptor,
+      ],
     });
     addHttp2Options(this.#server, RESET_OPTIONS);
     const addGuardedBy =
@@ -161,6 +169,7 @@ export class GrpcServer {
   ): Promise<ListenAddress> {
     this.#throughUnixSocket = address.kind === 'unix';
     if (address.kind === 'tcp') return this.#bind(address, tls);
+    this.#socketPath = address.path;
     await clearStaleSocket(address.path);
     wrapListen(this.#server, (listen) => bindWithMode(access, listen));
     const bound = await this.#bind(address, tls);
@@ -194,6 +203,14 @@ export class GrpcServer {
         resolve(address.kind === 'unix' ? address : { ...address, port });
       });
     });
+  }
+
+  #startTrace(tracing: GrpcServerOptions['tracing']): StartTrace | undefined {
+    return (
+      tracing &&
+      ((call, session, header) =>
+        tracing.startCall(tracedGrpcCall(call, session?.socket, this.#socketPath), header))
+    );
   }
 
   /** The number of connections that were closed because of the connection limits. */

@@ -58,6 +58,7 @@ export class HttpCall implements GuardedCall, FinishedCall {
   cause: unknown;
   isFault = false;
   isNoOp = false;
+  trace: FinishedCall['trace'];
   readonly #context: HttpCallContext;
   #ended: AbortController | undefined;
   #finished = false;

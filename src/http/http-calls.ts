@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { isListedOrigin, preflightHeaders, responseHeaders } from './cors.ts';
 import { type CallAnswer, type Endpoint, HttpCall, type HttpCallContext } from './http-call.ts';
-import type { Tracing } from '../observability/tracing/open-telemetry.ts';
+import type { TracedCall, Tracing } from '../observability/tracing/tracing.ts';
 import { Code } from '../rpc/status-code.ts';
 
 interface HttpCallsOptions {
@@ -54,16 +54,17 @@ export class HttpCalls {
       return;
     }
     const call = new HttpCall(request, endpoint, this.#context);
-    const trace = this.#tracing?.startCall(call.path, (name) => request.headersDistinct[name] ?? []);
+    const trace = this.#tracing?.startCall(tracedCall(call), (name) => request.headersDistinct[name] ?? []);
+    call.trace = trace?.sampled;
     this.#running += 1;
     response.once('close', () => {
-      trace?.end(Code.CANCELLED, call);
+      trace?.end({ code: Code.CANCELLED }, call);
       call.finish(Code.CANCELLED);
       this.#running -= 1;
       if (this.#running === 0) this.#onIdle();
     });
     const send = (answer: CallAnswer) => {
-      trace?.end(answer.code, call);
+      trace?.end({ code: answer.code, httpStatus: answer.status }, call);
       this.#send(answer, call, response, hasCors);
     };
     const answer = trace ? trace.run(() => endpoint.answer(call)) : endpoint.answer(call);
@@ -102,6 +103,25 @@ export class HttpCalls {
     const idle = new Promise<void>((resolve) => (this.#onIdle = resolve));
     await Promise.race([idle, pause(graceMs, undefined, { ref: false })]);
   }
+}
+
+/** A path that is no RPC has an endpoint of its own, so it is one of a fixed list. */
+function tracedCall({ request, path, peer }: HttpCall): TracedCall {
+  const { method = '', url = '', socket, headers } = request;
+  const [route = ''] = url.split('?');
+  const { localAddress, localPort } = socket;
+  const isRpc = path === 'unknown' || path === route;
+  return {
+    path,
+    system: headers['content-type']?.startsWith('application/grpc-web') ? 'grpc' : 'connectrpc',
+    ...(!isRpc && { http: { method, route, scheme: 'encrypted' in socket ? 'https' : 'http' } }),
+    peer,
+    server:
+      localAddress === undefined || localPort === undefined
+        ? undefined
+        : { address: localAddress, port: localPort },
+    protocolVersion: '1.1',
+  };
 }
 
 function isPreflight({ method, headers }: IncomingMessage): boolean {

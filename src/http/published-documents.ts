@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 
 import { EXPOSITION_TYPE } from '../observability/metrics/exposition.ts';
+import { OPEN_METRICS_TYPE, prefersOpenMetrics } from '../observability/metrics/open-metrics.ts';
 import { type Answer, text } from './answer.ts';
 
 /** What the HTTP listener serves from memory. */
@@ -14,6 +15,8 @@ export interface HttpContent {
   verificationFaults(): readonly string[];
   /** The metrics in the text format of Prometheus; null on a listener that does not serve them. */
   readonly metrics: (() => string) | null;
+  /** The same in that of OpenMetrics; absent where only the first is served. */
+  readonly openMetrics?: () => string;
 }
 
 /** The public keys of the issuer, for verifiers. */
@@ -56,7 +59,14 @@ export function publishedDocuments(content: HttpContent): ReadonlyMap<string, Do
     ['/livez', () => text(200, 'ok\n')],
     ['/readyz', () => readiness(content.unreadyReasons())],
     ['/readyz/verification', () => readiness(content.verificationFaults())],
-    ...(metrics ? [['/metrics', () => exposition(metrics())] satisfies [string, Document]] : []),
+    ...(metrics
+      ? [
+          ['/metrics', (request) => exposition(request, metrics, content.openMetrics)] satisfies [
+            string,
+            Document,
+          ],
+        ]
+      : []),
   ]);
 }
 
@@ -121,6 +131,19 @@ function readiness(reasons: readonly string[]): Answer {
     : text(503, reasons.map((reason) => `${reason}\n`).join(''));
 }
 
-function exposition(body: string): Answer {
-  return { status: 200, headers: { 'content-type': EXPOSITION_TYPE, 'cache-control': 'no-store' }, body };
+function exposition(
+  { headers }: IncomingMessage,
+  metrics: () => string,
+  openMetrics: (() => string) | undefined,
+): Answer {
+  const preferred = prefersOpenMetrics(headers.accept) ? openMetrics : undefined;
+  return {
+    status: 200,
+    headers: {
+      'content-type': preferred ? OPEN_METRICS_TYPE : EXPOSITION_TYPE,
+      'cache-control': 'no-store',
+      vary: 'accept',
+    },
+    body: (preferred ?? metrics)(),
+  };
 }

@@ -115,6 +115,7 @@ function fieldsOf(call: FinishedCall): object {
     peer: call.peer,
     request_id: call.requestId,
     duration_ms: Math.round(call.durationMs * 10) / 10,
+    ...(call.trace && { trace_id: call.trace.traceId, span_id: call.trace.spanId }),
   };
 }
 

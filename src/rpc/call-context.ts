@@ -6,6 +6,12 @@ import type { Code } from './status-code.ts';
 /** The kinds by which open streams are limited: of callers without a credential, and of subscribers of WatchTrust. */
 export type StreamKind = 'anonymous' | 'watching';
 
+/** The span of a call whose trace is sampled: 32 and 16 hexadecimal digits. */
+export interface SampledSpan {
+  readonly traceId: string;
+  readonly spanId: string;
+}
+
 /** The state of a call apart from its messages, from the request headers to the status. */
 export interface CallContext {
   readonly requestId: string;
@@ -31,6 +37,8 @@ export interface CallContext {
   cause?: unknown;
   /** Set when the status is OK although the call changed nothing, which any caller can cause. */
   isNoOp?: boolean;
+  /** Set when the trace of the call is sampled. */
+  trace?: SampledSpan | undefined;
   /** Set when the cause is a fault of Postern or its configuration, whatever the status. */
   isFault?: boolean;
 }

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
+import { Collector } from '../support/collector.ts';
 import { anyPorts } from '../support/service-environment.ts';
 
 let folder: string;
@@ -41,16 +42,26 @@ test('doctor reports each missing package, with the exit code of serve', async (
   expect(existsSync(join(folder, 'data'))).toBe(false);
 });
 
-test('with the tracing packages, doctor reports that traces work', async () => {
-  const { exitCode, stdout } = await runPostern(['doctor'], {
-    environment: {
-      ...environment,
-      POSTERN_DATA_DIR: join(folder, 'data'),
-      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
-    },
-  });
+test('R38 doctor says whether the collector takes traces and metrics', async () => {
+  const collector = new Collector();
+  const taking = await collector.start();
+  const doctor = (url: string) =>
+    runPostern(['doctor'], {
+      environment: {
+        ...environment,
+        POSTERN_DATA_DIR: join(folder, 'data'),
+        OTEL_EXPORTER_OTLP_ENDPOINT: url,
+        OTEL_METRICS_EXPORTER: 'otlp',
+      },
+    });
+  const works = await doctor(taking);
+  collector.stop();
+  expect(works.exitCode).toBe(exitCodes.ok);
+  expect(works.stdout).toContain(`traces go to ${taking}/v1/traces\n`);
+  expect(works.stdout).toContain(`metrics go to ${taking}/v1/metrics\n`);
+  const { exitCode, stdout } = await doctor('http://127.0.0.1:1');
   expect(exitCode).toBe(exitCodes.ok);
-  expect(stdout).toMatch(/^ok {4}tracing .* http:\/\/127\.0\.0\.1:1$/m);
+  expect(stdout).toMatch(/^warn +tracing +traces cannot be sent to http:\/\/127\.0\.0\.1:1\/v1\/traces: /m);
 });
 
 test('serve without a database and without the embedded PostgreSQL fails and creates nothing', async () => {

@@ -8,6 +8,7 @@ import { checkedBy } from '../services/ext-authz/check.ts';
 import { postAsPage } from '../support/browser-request.ts';
 import { until } from '../support/wait-for.ts';
 import { runPostern, startPostern } from '../support/run-postern.ts';
+import { attributesOf, Collector } from '../support/collector.ts';
 import { openAdminFixture } from '../support/admin-fixture.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { invoke, startTestService } from '../support/test-service.ts';
@@ -37,12 +38,16 @@ test('S13 the sidecar starts while the service is down, becomes ready when it is
   credential = { POSTERN_CLIENT_ID: id, POSTERN_CLIENT_SECRET: secret };
   await first.stop();
 
+  const collector = new Collector();
   const sidecar = startPostern(['sidecar', '--upstream', `127.0.0.1:${port}`], {
     environment: {
       ...credential,
       POSTERN_GRPC_LISTEN: `unix:${folder}/sidecar.sock`,
       POSTERN_HTTP_LISTEN: '127.0.0.1:0',
       POSTERN_MAX_STALENESS: '2s',
+      OTEL_EXPORTER_OTLP_ENDPOINT: await collector.start(),
+      OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+      OTEL_METRICS_EXPORTER: 'otlp',
     },
   });
   const { grpc: address, http } = await sidecar.listening;
@@ -98,6 +103,15 @@ test('S13 the sidecar starts while the service is down, becomes ready when it is
   sidecar.kill('SIGTERM');
   expect((await sidecar.end).exitCode).toBe(0);
   await again.stop();
+  // R35, R41: it sends the same as the service.
+  collector.stop();
+  const span = collector.spans.find(({ name }) => name === verify);
+  expect(attributesOf(span)).toMatchObject({
+    'server.address': `${folder}/sidecar.sock`,
+    'network.transport': 'unix',
+  });
+  expect(collector.metrics.map(({ name }) => name)).toContain('postern_upstream_connected');
+  expect(attributesOf(collector.resources[0])).toMatchObject({ 'service.name': 'postern-sidecar' });
 });
 
 test('A02 the sidecar calls WatchTrust with tokens for the audience in POSTERN_API_AUDIENCE', async () => {

@@ -56,7 +56,8 @@ describe('defaults', () => {
       passwordMinLength: 12,
       reflection: true,
       insecure: false,
-      traceEndpoint: null,
+      telemetry: null,
+      otlpEndpoint: null,
       logLevel: 'info',
       warnings: [],
     });

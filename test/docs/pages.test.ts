@@ -5,9 +5,11 @@ import { expect, test } from '@jest/globals';
 import { commands } from '../../src/cli/commands.ts';
 import { exitCodesTable } from '../../src/cli/exit-codes.ts';
 import { settingsTable } from '../../src/config/load-settings.ts';
+import { telemetryNamesTable } from '../../src/config/telemetry-names.ts';
 import { AdminServiceService } from '../../src/generated/postern/v1/admin.ts';
 import { AuthServiceService } from '../../src/generated/postern/v1/auth.ts';
 import { Reason } from '../../src/generated/postern/v1/reason.ts';
+import { callFieldsTable } from '../../src/observability/call-fields.ts';
 import { metricsTable } from '../../src/observability/metrics/definitions.ts';
 import { formats } from '../../src/passwords/formats/format-table.ts';
 
@@ -20,6 +22,8 @@ test.each([
   ['settings', 'docs/settings.md', settingsTable],
   ['exit codes', 'docs/cli.md', exitCodesTable],
   ['metrics', 'docs/metrics.md', metricsTable],
+  ['variables', 'docs/telemetry.md', telemetryNamesTable],
+  ['call fields', 'docs/telemetry.md', callFieldsTable],
 ])('the table of %s is generated from the program', (name, page, table) => {
   const [before = '', rest = ''] = read(page).split(`<!-- ${name} -->\n`);
   const after = rest.slice(rest.indexOf(`<!-- /${name} -->`));

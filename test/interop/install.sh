@@ -171,6 +171,12 @@ install_pyotp() {
   python_in pyotp "$here/pyotp-requirements.txt" && script_in pyotp "$here/pyotp-code.py"
 }
 
+# Reads OTLP with the protos of OpenTelemetry, and OpenMetrics with the parser of Prometheus' client.
+install_telemetry-reader() {
+  python_in telemetry-reader "$here/telemetry/requirements.txt" &&
+    script_in telemetry-reader "$here/telemetry/read-telemetry.py"
+}
+
 # Reads QR codes from images.
 install_zbarimg() {
   command -v zbarimg || debian zbar-tools || return
@@ -238,7 +244,7 @@ install() {
 }
 
 programs=(postgres pgbouncer patroni envoy grpcurl python-jose python-client fastapi-example go-client connectconformance oauth-python
-  oauth-go chromium nginx oathtool pyotp zbarimg node-consumer jwt-python jwt-go jwt-node jwt-java dex spire kubernetes
+  oauth-go chromium nginx oathtool pyotp telemetry-reader zbarimg node-consumer jwt-python jwt-go jwt-node jwt-java dex spire kubernetes
   helm kubeconform kube-score grpc-health-probe)
 if [ "$#" != 0 ]; then programs=("$@"); fi
 for name in "${programs[@]}"; do install "$name"; done

@@ -5,6 +5,7 @@ import type { Caller } from '../../src/domain/caller.ts';
 import { AuditRateLimiter, auditRateLimits } from '../../src/features/audit/audit-rate-limiter.ts';
 import { Rejected } from '../../src/domain/rejection.ts';
 import type { FinishedCall } from '../../src/rpc/call-context.ts';
+import { callFields } from '../../src/observability/call-fields.ts';
 import { CallLogger } from '../../src/observability/call-log.ts';
 
 const LOGIN = '/postern.v1.AuthService/Login';
@@ -135,4 +136,25 @@ test('O03 behind a trusted gateway, each of its clients is a source', () => {
   logCalls(2 * max, from('198.51.100.1'));
   logCalls(1, from('198.51.100.2'));
   expect(written).toHaveLength(max + 1);
+});
+
+test('R39 the fields of a call are those of the documented table', () => {
+  const origin = { requestId: 'id', address: '192.0.2.1', userAgent: null, isTrustedForwarder: false };
+  const refused = new Rejected({
+    kind: 'invalid-credentials',
+    cause: 'wrong-password',
+    account: 'hash',
+    origin,
+  });
+  const ids = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) };
+  lines.logCall(call(VERIFY, status.OK));
+  lines.logCall(
+    call(LOGIN, status.UNAUTHENTICATED, { reason: 'INVALID_CREDENTIALS', cause: refused, trace: ids }),
+  );
+  lines.logCall(call(LOGIN, status.INTERNAL, { cause: new Error('a fault') }));
+  // What pino adds to each line.
+  const logged = ['time', 'pid', ...written.flatMap((line) => Object.keys(line))];
+  expect([...new Set(logged)].sort()).toEqual(Object.keys(callFields).sort());
+  expect(written[1]).toMatchObject({ trace_id: ids.traceId, span_id: ids.spanId });
+  expect(written[0]).not.toHaveProperty('trace_id');
 });

@@ -1,56 +1,12 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
+import { attributesOf, Collector, type Span } from '../support/collector.ts';
 import { endEveryPostern, startPostern } from '../support/run-postern.ts';
 import { startServiceProcess, untilReady } from '../support/service-process.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
-
-interface Span {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string;
-  readonly name: string;
-  readonly kind: number;
-  readonly attributes: readonly { readonly key: string; readonly value: Record<string, unknown> }[];
-  readonly status: { readonly code?: number };
-}
-
-/** A minimal collector for OTLP over HTTP. */
-class Collector {
-  readonly bodies: string[] = [];
-  readonly paths = new Set<string | undefined>();
-  readonly #server: Server = createServer((request, response) => {
-    this.paths.add(request.url);
-    let body = '';
-    request.setEncoding('utf8').on('data', (part: string) => (body += part));
-    request.on('end', () => {
-      this.bodies.push(body);
-      response.setHeader('content-type', 'application/json').end('{}');
-    });
-  });
-
-  async start(): Promise<string> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  get spans(): Span[] {
-    return this.bodies.flatMap((body) => {
-      const { resourceSpans } = JSON.parse(body) as {
-        resourceSpans: { scopeSpans: { spans: Span[] }[] }[];
-      };
-      return resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans));
-    });
-  }
-
-  stop(): void {
-    this.#server.closeAllConnections();
-    this.#server.close();
-  }
-}
 
 const AUTH = 'postern.v1.AuthService';
 const email = 'ada@example.com';
@@ -67,10 +23,17 @@ describe('with a collector', () => {
   const collector = new Collector();
   const secrets: string[] = [password, email];
   let spans: Span[];
+  let logLines: readonly string[];
+  let openMetrics: Response;
+  let metricsText: string;
 
   beforeAll(async () => {
     const service: TestService = await startTestService({
       OTEL_EXPORTER_OTLP_ENDPOINT: await collector.start(),
+      OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+      OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=a%2Cb,service.name=other',
+      OTEL_SERVICE_NAME: 'login',
+      OTEL_METRICS_EXPORTER: 'otlp',
       POSTERN_HTTP_RPC: 'auth',
       POSTERN_OAUTH: 'on',
     });
@@ -82,7 +45,12 @@ describe('with a collector', () => {
     );
     const { access_token: access, refresh_token: refresh } = response as Record<string, string>;
     secrets.push(String(access), String(refresh));
-    await service.call(`${AUTH}/VerifyToken`, { access_token: access }, header(unsampled, '00'));
+    await service.call(
+      `${AUTH}/VerifyToken`,
+      { access_token: 'junk' },
+      { ...header(unsampled, '00'), 'x-request-id': 'request-3' },
+    );
+    await service.call(`${AUTH}/VerifyToken`, { access_token: access });
     await service.call(`${AUTH}/VerifyToken`, { access_token: 'junk' }, { traceparent: 'junk' });
     await service.call(`${AUTH}/RefreshToken`, { refresh_token: refresh });
     const post = (path: string, body: string | URLSearchParams, headers: Record<string, string>) =>
@@ -105,26 +73,92 @@ describe('with a collector', () => {
         service.call(`${AUTH}/RefreshToken`, { refresh_token: session.response?.['refresh_token'] }),
       ),
     );
+    openMetrics = await fetch(`${service.httpUrl}/metrics`, {
+      headers: { accept: 'application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3' },
+    });
+    metricsText = await openMetrics.text();
     await service.stop();
+    logLines = service.logLines;
     spans = collector.spans;
   });
   afterAll(() => collector.stop());
 
-  const attributesOf = (span: Span | undefined) =>
-    Object.fromEntries((span?.attributes ?? []).map(({ key, value }) => [key, Object.values(value)[0]]));
+  const connection = {
+    'server.address': '127.0.0.1',
+    'server.port': expect.any(Number),
+    'network.peer.address': '127.0.0.1',
+    'network.peer.port': expect.any(Number),
+    'network.transport': 'tcp',
+    'network.protocol.name': 'http',
+  };
 
-  test("a call's span continues the caller's trace and has the status of the call", () => {
+  test("R35 a call's span continues the caller's trace and has the status of the call", () => {
     const root = spans.find(({ name }) => name === `${AUTH}/Login`);
     expect(root).toMatchObject({ traceId: incoming.trace, parentSpanId: incoming.span, kind: 2 });
     expect(attributesOf(root)).toEqual({
-      'rpc.system': 'grpc',
-      'rpc.service': AUTH,
-      'rpc.method': 'Login',
-      'rpc.grpc.status_code': 0,
+      'rpc.system.name': 'grpc',
+      'rpc.method': `${AUTH}/Login`,
+      'rpc.response.status_code': 'OK',
       'postern.request_id': 'request-1',
+      ...connection,
+      'network.protocol.version': '2',
     });
-    expect([...collector.paths]).toEqual(['/v1/traces']);
-    expect(collector.bodies.join('')).toContain('"stringValue":"postern"');
+    expect([...collector.paths].sort()).toEqual(['/v1/metrics', '/v1/traces']);
+  });
+
+  test('R36 the resource is what the variables say, with the version and an id of the process', () => {
+    for (const resource of collector.resources) {
+      expect(attributesOf(resource)).toMatchObject({
+        'service.name': 'login',
+        'deployment.environment.name': 'a,b',
+        'service.version': expect.stringMatching(/^\d/),
+        'service.instance.id': expect.stringMatching(/^[0-9a-f-]{36}$/),
+      });
+    }
+  });
+
+  test('R39 the line of a sampled call has the ids of its span, that of another has none', () => {
+    const lines = logLines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    const root = spans.find(({ name }) => name === `${AUTH}/Login`);
+    expect(lines.find(({ request_id: id }) => id === 'request-1')).toMatchObject({
+      trace_id: incoming.trace,
+      span_id: root?.spanId,
+    });
+    expect(lines.find(({ request_id: id }) => id === 'request-2')).toMatchObject({
+      trace_id: overHttp.trace,
+    });
+    const unsampledLine = lines.find(({ request_id: id }) => id === 'request-3');
+    expect(unsampledLine).toMatchObject({ event: 'call' });
+    expect(unsampledLine).not.toHaveProperty('trace_id');
+  });
+
+  test('R40 a scraper of OpenMetrics gets a sampled trace for the buckets of durations', () => {
+    expect(openMetrics.headers.get('content-type')).toMatch(
+      /^application\/openmetrics-text; version=1\.0\.0/,
+    );
+    expect(metricsText).toMatch(/\n# EOF\n$/);
+    const exemplars = [...metricsText.matchAll(/_bucket\{method="([^"]+)".* # \{trace_id="(\w{32})"/g)];
+    const sampled = new Set(spans.map(({ traceId }) => traceId));
+    expect(exemplars.length).toBeGreaterThan(1);
+    expect(exemplars.every(([, , traceId = '']) => sampled.has(traceId))).toBe(true);
+    expect(metricsText).not.toContain(unsampled.trace);
+  });
+
+  test('R41 metrics are sent under the names of /metrics, with the duration that the conventions name', () => {
+    const names = collector.metrics.map(({ name }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining([
+        'postern_logins_total',
+        'postern_trust_age_seconds',
+        'postern_rpc_duration_seconds',
+      ]),
+    );
+    const durations = collector.metrics.find(({ name }) => name === 'rpc.server.call.duration');
+    const points = durations?.histogram?.dataPoints ?? [];
+    const logins = points.find((point) => attributesOf(point)['rpc.method'] === `${AUTH}/Login`);
+    expect(attributesOf(logins)).toEqual({ 'rpc.system.name': 'grpc', 'rpc.method': `${AUTH}/Login` });
+    expect(Number(logins?.count)).toBe(8);
+    expect(logins?.bucketCounts.map(Number).reduce((sum, count) => sum + count, 0)).toBe(8);
   });
 
   test('database queries and the hash are child spans of it', () => {
@@ -132,6 +166,12 @@ describe('with a collector', () => {
     const below = spans.filter(({ parentSpanId }) => parentSpanId === root?.spanId);
     expect(below.map(({ name }) => name)).toEqual(expect.arrayContaining(['database', 'password hash']));
     expect(below.every(({ traceId }) => traceId === incoming.trace)).toBe(true);
+    const databaseSpans = below.filter(({ name }) => name === 'database').map(attributesOf);
+    for (const attributes of databaseSpans)
+      expect(attributes).toMatchObject({
+        'db.system.name': 'postgresql',
+        'db.namespace': expect.any(String),
+      });
     // The background refresh, twice a second, is in no trace.
     expect(spans.filter(({ name, parentSpanId }) => name === 'database' && !parentSpanId)).toEqual([]);
   });
@@ -154,11 +194,13 @@ describe('with a collector', () => {
   });
 
   test('a malformed traceparent starts a new trace, and a refusal is not a server error', () => {
-    const refused = spans.find(({ name }) => name === `${AUTH}/VerifyToken`);
+    const refused = spans.find(
+      (span) => span.name === `${AUTH}/VerifyToken` && attributesOf(span)['postern.reason'] !== undefined,
+    );
     expect(refused?.parentSpanId).toBeFalsy();
     expect(attributesOf(refused)).toMatchObject({
       'postern.reason': 'TOKEN_MALFORMED',
-      'rpc.grpc.status_code': 16,
+      'rpc.response.status_code': 'UNAUTHENTICATED',
     });
     expect(refused?.status.code ?? 0).toBe(0);
   });
@@ -168,29 +210,34 @@ describe('with a collector', () => {
     const [root, unknown] = ofTrace.filter(({ parentSpanId }) => parentSpanId === overHttp.span);
     expect(root).toMatchObject({ name: `${AUTH}/Login`, kind: 2 });
     expect(attributesOf(root)).toEqual({
-      'rpc.system': 'grpc',
-      'rpc.service': AUTH,
-      'rpc.method': 'Login',
-      'rpc.grpc.status_code': 0,
+      'rpc.system.name': 'connectrpc',
+      'rpc.method': `${AUTH}/Login`,
+      'rpc.response.status_code': 'ok',
       'postern.request_id': 'request-2',
+      ...connection,
+      'network.protocol.version': '1.1',
     });
     const below = ofTrace.filter(({ parentSpanId }) => parentSpanId === root?.spanId);
     expect(below.map(({ name }) => name)).toEqual(expect.arrayContaining(['database', 'password hash']));
-    expect(unknown).toMatchObject({ name: 'unknown', status: { code: 2 } });
+    expect(unknown).toMatchObject({ name: 'connectrpc', status: { code: 2 } });
+    expect(attributesOf(unknown)).toMatchObject({ 'rpc.method': '_OTHER', 'error.type': 'unimplemented' });
   });
 
-  test('a call over OAuth has the span of the method that it became', () => {
+  test('R35 a call over OAuth has a span of HTTP, with the method that it became', () => {
     const root = spans.find(({ parentSpanId }) => parentSpanId === overOAuth.span);
-    expect(root?.name).toBe(`${AUTH}/RefreshToken`);
+    expect(root?.name).toBe('POST /oauth/token');
     expect(attributesOf(root)).toMatchObject({
-      'rpc.method': 'RefreshToken',
-      'rpc.grpc.status_code': 16,
+      'http.request.method': 'POST',
+      'http.route': '/oauth/token',
+      'http.response.status_code': 400,
+      'url.scheme': 'http',
+      'postern.method': `${AUTH}/RefreshToken`,
       'postern.reason': 'REFRESH_TOKEN_INVALID',
     });
   });
 
   test('O01 no secret, token or e-mail is in a trace', () => {
-    const sent = collector.bodies.join('\n');
+    const sent = [...collector.bodies, metricsText].join('\n');
     for (const secret of secrets) expect(sent).not.toContain(secret);
   });
 });
@@ -225,6 +272,36 @@ describe('in a process that cannot load OpenTelemetry', () => {
     });
     const { exitCode, stderr } = await end;
     expect(exitCode).toBe(3);
-    expect(stderr).toMatch(/^postern: OTEL_EXPORTER_OTLP_ENDPOINT is set/m);
+    expect(stderr).toMatch(/^postern: OTEL_EXPORTER_OTLP_ENDPOINT or another variable asks/m);
   });
 });
+
+test('R38 a process whose collector never answers does not wait for it, neither in a call nor at its end', async () => {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => sockets.add(socket.on('error', () => undefined)));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const database = await createTestDatabase();
+  const service = await startServiceProcess(database.url, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    OTEL_METRICS_EXPORTER: 'otlp',
+    OTEL_BSP_SCHEDULE_DELAY: '10',
+  });
+  await untilReady(service);
+  const verify = () => service.call(`${AUTH}/VerifyToken`, { access_token: 'junk' });
+  await verify();
+  while (sockets.size === 0) await verify();
+  const callMs = await elapsedMs(verify);
+  const stopMs = await elapsedMs(() => service.stop());
+  // The time limit of an export is 10 seconds.
+  expect(callMs).toBeLessThan(2_000);
+  expect(stopMs).toBeLessThan(7_000);
+  sockets.forEach((socket) => socket.destroy());
+  server.close();
+  await database.drop();
+});
+
+async function elapsedMs(work: () => Promise<unknown>): Promise<number> {
+  const beginMs = performance.now();
+  await work();
+  return performance.now() - beginMs;
+}

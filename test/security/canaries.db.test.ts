@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { callAny, sendStream } from '../support/any-call.ts';
 import { bearing } from '../support/callers.ts';
 import { openAdminFixture } from '../support/admin-fixture.ts';
+import { Collector } from '../support/collector.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import {
   masterKey,
@@ -27,11 +28,13 @@ const planted: Record<string, string> = {
   header: canary('header'),
   databasePassword: canary('dsn'),
   legacySecret: canary('legacy-secret-of-the-tutorial'),
+  collectorKey: canary('collector'),
   importedHash: `$2b$04$${randomBytes(27).toString('hex').slice(0, 53)}`,
   masterKey,
 };
 const plantedText = (name: string) => planted[name] ?? '';
 
+const collector = new Collector();
 let database: TestDatabase;
 let service: TestService;
 let client: grpc.Client;
@@ -46,6 +49,11 @@ beforeAll(async () => {
     POSTERN_LEGACY_HS256_SECRET: plantedText('legacySecret'),
     POSTERN_LEGACY_HS256_UNTIL: '2099-01-01',
     POSTERN_REFRESH_GRACE: '0s',
+    OTEL_EXPORTER_OTLP_ENDPOINT: await collector.start(),
+    OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+    OTEL_EXPORTER_OTLP_HEADERS: `api-key=${plantedText('collectorKey')}`,
+    OTEL_METRICS_EXPORTER: 'otlp',
+    OTEL_BSP_SCHEDULE_DELAY: '50',
   };
   service = await startTestService(environment, database);
   client = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure());
@@ -54,6 +62,7 @@ beforeAll(async () => {
 afterAll(async () => {
   client.close();
   await service.stop();
+  collector.stop();
   await database.drop();
 });
 
@@ -255,7 +264,7 @@ function leaksIn(text: string): string[] {
     .map(([name]) => name);
 }
 
-test('O01 O02 O05 no canary is in a log line, an answer, a page over HTTP or a row of the database', async () => {
+test('O01 O02 O05 no canary is in a log line, an answer, a page over HTTP, a row of the database or a trace', async () => {
   await driveLogins();
   await driveAdministration();
   await driveFaults();
@@ -267,7 +276,9 @@ test('O01 O02 O05 no canary is in a log line, an answer, a page over HTTP or a r
     answers: leaksIn(answers.join('\n')),
     rows: leaksIn(rows),
     pages: leaksIn(pages),
-  }).toEqual({ log: [], answers: [], rows: [], pages: [] });
+    telemetry: leaksIn(collector.bodies.join('\n')),
+  }).toEqual({ log: [], answers: [], rows: [], pages: [], telemetry: [] });
+  expect(collector.spans.length).toBeGreaterThan(10);
 
   for (const line of service.logLines) {
     expect(line.indexOf('\n')).toBe(line.length - 1);

@@ -16,7 +16,6 @@ import { embeddedPackageFault } from '../../database/embedded/locate-binaries.ts
 import { readSchemaState, requireSchema } from '../../database/migrate.ts';
 import { type OpenedDatabase, openDatabase } from '../../database/open-database.ts';
 import { detectPooling } from '../../database/connection/pooler-detection.ts';
-import { openTracing } from '../../observability/tracing/open-tracing.ts';
 import { apiKeyFindings } from './api-key-findings.ts';
 import { certificateFindings } from './certificate-findings.ts';
 import { clockFinding } from './clock-finding.ts';
@@ -33,6 +32,7 @@ import { poolingFindings } from './pooler-findings.ts';
 import { readServerSettings, serverFindings } from './server-findings.ts';
 import { passkeyFinding, secondFactorFindings } from './second-factor-findings.ts';
 import { serviceKeyFindings } from './service-key-findings.ts';
+import { telemetryFindings } from './telemetry-findings.ts';
 import { tokenRoomFindings } from './token-room-finding.ts';
 import { upstreamFindings } from './upstream-findings.ts';
 
@@ -61,7 +61,7 @@ export async function runDiagnostics(): Promise<Finding[]> {
     ...certificateFindings(settings),
     ...(await policyFindings(settings)),
     ...(await tokenFileFindings(settings)),
-    ...(await tracingFindings(settings.traceEndpoint)),
+    ...(await telemetryFindings(settings)),
     ...(await databaseFindings(settings)),
     ...(await portFindings(settings)),
     ...socketFindings(settings),
@@ -80,7 +80,7 @@ export async function runSidecarDiagnostics(upstream: string): Promise<Finding[]
     ...certificateFindings(settings),
     ...(await policyFindings(settings)),
     ...(await tokenFileFindings(settings)),
-    ...(await tracingFindings(settings.traceEndpoint)),
+    ...(await telemetryFindings(settings)),
     ...(await upstreamFindings(settings, upstream, LIMIT_MS)),
     ...(await portFindings(settings)),
     ...socketFindings(settings),
@@ -116,18 +116,6 @@ function runtimeFinding(): Finding {
     message: `Node ${node} has reached its end of life`,
     advice: 'Use Node 24 or later.',
   };
-}
-
-/** Checks that the tracing packages load. The collector is not contacted: the service also runs without it. */
-async function tracingFindings(endpoint: string | null): Promise<Finding[]> {
-  if (endpoint === null) return [];
-  try {
-    const tracing = await openTracing(endpoint, 'postern');
-    await tracing?.stop();
-    return [{ check: 'tracing', verdict: 'ok', message: `traces go to ${endpoint}` }];
-  } catch (error) {
-    return [faultOf('tracing', error)];
-  }
 }
 
 async function databaseFindings(settings: Settings): Promise<Finding[]> {

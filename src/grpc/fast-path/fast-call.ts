@@ -15,6 +15,7 @@ import { presentableText, statusOf, statusOfError, unreadableRequest } from '../
 import type { RpcStatus } from '../../rpc/rpc-status.ts';
 import { Code } from '../../rpc/status-code.ts';
 import { encodeStatusDetails } from '../../rpc/status-details.ts';
+import type { CallTrace } from '../../observability/tracing/tracing.ts';
 import { verifiedClientNames } from '../peer-certificate.ts';
 import type { WaitingCall, WaitingCalls } from '../limits/waiting-calls.ts';
 
@@ -28,6 +29,12 @@ export interface FastMethod {
   readonly handler: GuardedHandler<unknown, unknown>;
 }
 
+export type StartTrace = (
+  call: { readonly path: string; readonly peer: string },
+  session: Http2Session | undefined,
+  header: (name: string) => readonly string[],
+) => CallTrace;
+
 /** What all fast calls of a server share. */
 export interface FastPathContext {
   readonly throughUnixSocket: () => boolean;
@@ -37,6 +44,8 @@ export interface FastPathContext {
   /** Calls whose response has not been read. */
   readonly awaitingReader: WaitingCalls;
   readonly onFinish: (call: FinishedCall) => void;
+  /** Undefined when calls are not traced. */
+  readonly startTrace: StartTrace | undefined;
   /** Called with the connection and the status when a call has ended. */
   readonly onEnd: (session: Http2Session | undefined, code: Code) => void;
   /** Called with the connection when one of its calls was reset. */
@@ -77,6 +86,7 @@ export class FastCall implements GuardedCall, FinishedCall, WaitingCall {
   cause: unknown;
   isFault = false;
   isNoOp = false;
+  readonly trace: FinishedCall['trace'];
   readonly #method: FastMethod;
   readonly #stream: ServerHttp2Stream;
   /** Noted here, because a closed stream has no session. */
@@ -84,6 +94,8 @@ export class FastCall implements GuardedCall, FinishedCall, WaitingCall {
   readonly #headers: IncomingHttpHeaders;
   readonly #context: FastPathContext;
   readonly #fallback: () => void;
+  /** Discarded without an end when the call is passed to grpc-js, which starts another. */
+  readonly #span: CallTrace | undefined;
   #received: Buffer | null = null;
   #ended: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -103,6 +115,8 @@ export class FastCall implements GuardedCall, FinishedCall, WaitingCall {
     this.#context = context;
     this.#fallback = fallback;
     this.requestId = requestIdOf(headers['x-request-id']) ?? randomUUID();
+    this.#span = context.startTrace?.(this, this.#session, (name) => [headers[name] ?? []].flat());
+    this.trace = this.#span?.sampled;
     context.awaitingRequest.add(this);
     stream.on('error', ignore);
     stream.on('close', this.#onClose);
@@ -233,7 +247,8 @@ export class FastCall implements GuardedCall, FinishedCall, WaitingCall {
       return;
     }
     try {
-      const response = this.#method.handler(request, this);
+      const work = () => this.#method.handler(request, this);
+      const response = this.#span ? this.#span.run(work) : work();
       if (!(response instanceof Promise)) {
         this.#reply(response);
         return;
@@ -306,6 +321,7 @@ export class FastCall implements GuardedCall, FinishedCall, WaitingCall {
     this.waitsSinceMs = performance.now();
     this.durationMs = this.waitsSinceMs - this.startedAtMs;
     if (!this.#stream.destroyed) this.#context.awaitingReader.add(this);
+    this.#span?.end({ code }, this);
     this.#context.onFinish(this);
   }
 

@@ -34,7 +34,7 @@ const TIMEOUT = /^[1-9]\d{0,7}[HMSm]$|^[1-9]\d{3,7}u$|^[1-9]\d{6,7}n$/;
  * Answers the methods that the method table marks as hot on the HTTP/2 stream itself. grpc-js with its interceptors
  * costs several times as much as the verification of a cached token, and more than the refusal of a login (`npm run
  * bench`). Calls of the ordinary form, one uncompressed message in each direction, do not need it. All other calls go
- * unchanged to grpc-js and the call interceptor, as do all calls while the server is stopping or traces calls.
+ * unchanged to grpc-js and the call interceptor, as do all calls while the server is stopping.
  */
 export class FastPath {
   readonly #methods = new Map<unknown, FastMethod>();

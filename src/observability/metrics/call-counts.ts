@@ -41,12 +41,12 @@ export class CallCounts {
     );
   }
 
-  record({ path, code, reason, durationMs, isNoOp }: FinishedCall): void {
+  record({ path, code, reason, durationMs, isNoOp, trace }: FinishedCall): void {
     const counts = this.#methods.get(path) ?? this.#unknown;
     const { codes, reasons, duration } = counts;
     if (isNoOp === true) counts.noOps += 1;
     codes[code] = (codes[code] ?? 0) + 1;
-    duration?.observe(durationMs);
+    duration?.observe(durationMs, trace);
     if (reason !== undefined) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
   }
 

@@ -160,6 +160,11 @@ export const metricDefinitions = {
     'postern_log_lines_lost_total',
     'Log lines dropped because the reader of standard error was too slow or the disk was full.',
   ),
+  exportFailures: counter(
+    'postern_telemetry_export_failures_total',
+    'Exports of telemetry that the collector did not take, by signal: traces or metrics. Absent for a signal that is not sent.',
+    'signal',
+  ),
   eventLoopLag: histogram('postern_event_loop_lag_seconds', 'How late a 100 ms timer fired.'),
   eventLoopBusy: counter(
     'postern_event_loop_busy_seconds_total',

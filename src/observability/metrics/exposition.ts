@@ -4,7 +4,7 @@ import { type MetricDefinition, metricDefinitions, type MetricKey } from './defi
 type Value = number | DurationHistogram;
 
 /** The current samples of a metric: one value, values with labels in the order of the definition, or null for none. */
-type Samples = Value | null | readonly (readonly [labels: readonly string[], value: Value])[];
+export type Samples = Value | null | readonly (readonly [labels: readonly string[], value: Value])[];
 
 /** A function for each metric that reads its samples. Metrics that a process does not have are left out. */
 export type Collectors = { readonly [Key in MetricKey]?: () => Samples };
@@ -25,12 +25,20 @@ export function expose(collectors: Collectors): string {
 
 function family(definition: MetricDefinition, collected: Samples): string {
   const { name, type, help, labels } = definition;
-  const samples = collected === null ? [] : isValue(collected) ? [[[], collected] as const] : collected;
+  const samples = samplesOf(collected);
   const lines = samples.flatMap(([values, value]) => {
     const pairs = labels.map((label, index) => `${label}="${escaped(values[index] ?? '')}"`);
     return typeof value === 'number' ? [sample(name, pairs, value)] : histogramLines(name, pairs, value);
   });
   return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines, ''].join('\n');
+}
+
+/** The samples of a metric, each with its labels. */
+export function samplesOf(
+  collected: Samples,
+): readonly (readonly [labels: readonly string[], value: Value])[] {
+  if (collected === null) return [];
+  return isValue(collected) ? [[[], collected]] : collected;
 }
 
 function isValue(collected: NonNullable<Samples>): collected is Value {
@@ -50,11 +58,11 @@ function histogramLines(name: string, pairs: readonly string[], histogram: Durat
   ];
 }
 
-function sample(name: string, pairs: readonly string[], value: number): string {
+export function sample(name: string, pairs: readonly string[], value: number): string {
   const text = value === Infinity ? '+Inf' : value === -Infinity ? '-Inf' : String(value);
   return `${name}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${text}`;
 }
 
-function escaped(value: string): string {
+export function escaped(value: string): string {
   return value.replace(/[\\"\n]/g, (character) => (character === '\n' ? '\\n' : `\\${character}`));
 }

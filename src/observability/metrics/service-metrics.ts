@@ -6,6 +6,8 @@ import type { VerifiedTokenCache } from '../../tokens/verify/verified-token-cach
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import { callCollectors, type Listeners, listenerCollectors, loginCollectors } from './call-collectors.ts';
 import { expose, type Collectors } from './exposition.ts';
+import { exposeOpenMetrics } from './open-metrics.ts';
+import type { ExportFailures } from '../otlp/export-failures.ts';
 import { readInstance } from './instance-reading.ts';
 import { ProcessMeter } from './process-collectors.ts';
 import { type ServiceParts, serviceCollectors } from './service-collectors.ts';
@@ -37,12 +39,17 @@ interface VerificationParts {
 interface ProcessParts {
   /** The number of log lines that were dropped. */
   readonly linesLost: () => number;
+  readonly exportFailures: ExportFailures;
 }
 
 /** The metrics of a process, until `stop`. */
 export interface Metrics {
   /** The body of `/metrics`. */
   readonly text: () => string;
+  /** The same in the format of OpenMetrics, with exemplars. */
+  readonly openMetrics: () => string;
+  /** The sources, for an exporter. */
+  readonly collectors: Collectors;
   stop(): void;
 }
 
@@ -102,8 +109,18 @@ function collectTrust({ trust, cache, maxStalenessMs }: VerificationParts): Coll
   return trustCollectors(trust, cache, maxStalenessMs);
 }
 
-function createMetrics({ linesLost }: ProcessParts, collectors: Collectors): Metrics {
+function createMetrics({ linesLost, exportFailures }: ProcessParts, collectors: Collectors): Metrics {
   const meter = new ProcessMeter();
-  const all = { ...collectors, ...meter.collectors, linesLost };
-  return { text: () => expose(all), stop: () => meter.stop() };
+  const all = {
+    ...collectors,
+    ...meter.collectors,
+    linesLost,
+    exportFailures: () => exportFailures.counts,
+  };
+  return {
+    text: () => expose(all),
+    openMetrics: () => exposeOpenMetrics(all),
+    collectors: all,
+    stop: () => meter.stop(),
+  };
 }
