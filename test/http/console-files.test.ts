@@ -131,7 +131,7 @@ test('the refusal of another path names the console, and none of its files', asy
   const reply = await ask('/nothing');
   expect([reply.status, reply.text]).toEqual([
     404,
-    'nothing is served here; try /livez, /readyz, /metrics, /console/\n',
+    'nothing is served here; try /livez, /readyz, /readyz/verification, /metrics, /console/\n',
   ]);
   expect((await ask('/consoles')).text).toBe(reply.text);
 });
