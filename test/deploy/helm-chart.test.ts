@@ -6,6 +6,7 @@ import { expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 
 import { settingRows } from '../../src/config/settings-table.ts';
+import { honouredNames } from '../../src/config/telemetry-names.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const chart = join(root, 'deploy/helm/postern');
@@ -28,6 +29,9 @@ const ofTheChart = new Set([
   'POSTERN_RELAY',
   'POSTERN_TOKEN_FILE',
   'POSTERN_UPSTREAM_CA',
+  'POSTERN_UPSTREAM_CERT',
+  'POSTERN_UPSTREAM_KEY',
+  'POSTERN_POLICY_FILE',
   // The same by Secrets.
   'DATABASE_URL',
   'POSTERN_MASTER_KEY',
@@ -41,8 +45,49 @@ const notInPods = new Set([
   'POSTERN_CLIENT_SECRET',
 ]);
 
-interface Schema {
+/** Variables of OpenTelemetry that pods can have: those that name a file need a volume, and headers hold credentials. */
+const telemetryNames = [...honouredNames].filter((name) => !/_(CERTIFICATE|CLIENT_KEY)$/.test(name));
+const areHeaders = (name: string) => name.endsWith('_HEADERS');
+
+interface ObjectSchema {
+  additionalProperties?: unknown;
+  properties?: Record<string, ObjectSchema>;
+  required?: string[];
+}
+interface Schema extends ObjectSchema {
   definitions: Record<'settings' | 'secretSettings', { properties: Record<string, unknown> }>;
+}
+
+/** The types of YAML that mean a value of this setting. A duration without a unit is none, nor is `off` a boolean everywhere. */
+function yamlTypes(parse: (text: string) => unknown): string[] {
+  const isValue = (text: string) => {
+    try {
+      parse(text);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  return [
+    'string',
+    ...(['0', '1', '10', '1000', '100000'].some(isValue) ? ['integer'] : []),
+    ...(['true', 'false'].every(isValue) ? ['boolean'] : []),
+  ];
+}
+
+/** Null removes a default of Helm, and the templates would fail at a place that names no value. */
+function requireDefaults(schema: ObjectSchema, defaults: Record<string, unknown>): void {
+  const { properties } = schema;
+  if (schema.additionalProperties !== false || !properties) return;
+  // Of `resources` each part can be left out.
+  if ('limits' in properties) return;
+  for (const [name, value] of Object.entries(defaults)) {
+    const property = properties[name];
+    if (typeof value === 'object' && value !== null && property)
+      requireDefaults(property, value as Record<string, unknown>);
+    const isEmpty = !value || (typeof value === 'object' && Object.keys(value).length === 0);
+    if (!isEmpty) schema.required = [...new Set([...(schema.required ?? []), name])];
+  }
 }
 
 function expectFile(path: string, text: string): void {
@@ -54,17 +99,23 @@ test('R02 the schema of the values has the names of the settings table, so that 
   const path = join(chart, 'values.schema.json');
   const schema = JSON.parse(read(path)) as Schema;
   const free = Object.values(settingRows).filter(({ name }) => !ofTheChart.has(name) && !notInPods.has(name));
-  const propertiesFor = (rows: typeof free, value: unknown) =>
-    Object.fromEntries(rows.map(({ name }) => [name, value]));
-  schema.definitions.settings.properties = propertiesFor(
-    free.filter((row) => !row.isSecret),
-    { type: ['string', 'integer', 'boolean'] },
+  const plain = free.filter((row) => !row.isSecret && !honouredNames.has(row.name));
+  schema.definitions.settings.properties = Object.fromEntries([
+    ...plain.map(({ name, parse }): [string, unknown] => [name, { type: yamlTypes(parse) }]),
+    ...telemetryNames
+      .filter((name) => !areHeaders(name))
+      .map((name): [string, unknown] => [name, { type: ['string', 'number', 'boolean'] }]),
+  ]);
+  const secretNames = [
+    ...free.filter((row) => row.isSecret).map(({ name }) => name),
+    ...telemetryNames.filter(areHeaders),
+  ];
+  const secretKey = { $ref: '#/definitions/secretKey' };
+  schema.definitions.secretSettings.properties = Object.fromEntries(
+    secretNames.map((name) => [name, secretKey]),
   );
-  schema.definitions.secretSettings.properties = propertiesFor(
-    free.filter((row) => row.isSecret),
-    { $ref: '#/definitions/secretKey' },
-  );
-  expect(Object.keys(schema.definitions.secretSettings.properties)).toContain('POSTERN_SECRET');
+  expect(secretNames).toContain('POSTERN_SECRET');
+  requireDefaults(schema, parse(read(join(chart, 'values.yaml'))) as Record<string, unknown>);
   expectFile(path, `${JSON.stringify(schema, null, 2)}\n`);
 });
 

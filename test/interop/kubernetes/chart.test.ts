@@ -12,6 +12,7 @@ import { expect, test } from '@jest/globals';
 import { stringify } from 'yaml';
 
 import { settingRows } from '../../../src/config/settings-table.ts';
+import { honouredNames } from '../../../src/config/telemetry-names.ts';
 import { loadSettings } from '../../../src/config/load-settings.ts';
 import { upstreamFault } from '../../../src/compose/sidecar.ts';
 import type { SettingsPurpose } from '../../../src/config/setting-values.ts';
@@ -30,14 +31,14 @@ import {
   type PodSpec,
   render,
   root,
-  type Values,
   type Volume,
 } from './chart.ts';
 
 const minimal = combinations['minimal'] ?? {};
-const names = Object.values(settingRows).flatMap(({ name, isSecret }) =>
-  isSecret ? [name, `${name}_FILE`] : [name],
-);
+const names = [
+  ...Object.values(settingRows).flatMap(({ name, isSecret }) => (isSecret ? [name, `${name}_FILE`] : [name])),
+  ...honouredNames,
+];
 
 /** The settings of a container as Postern reads them, without secrets; a value from the pod is that of one core. */
 function environmentOf({ env }: Container): Record<string, string> {
@@ -86,49 +87,6 @@ describeWith('helm', 'the Helm chart', () => {
       }
     },
   );
-
-  test.each<[string, Values, string]>([
-    ['no issuer', { issuer: '' }, "'/issuer'"],
-    ['no image', { image: {} }, "'/image/repository'"],
-    ['neither TLS nor a mesh', { tls: {} }, 'tls.secretName'],
-    ['TLS and plaintext', { insecure: true }, 'insecure: true has no effect'],
-    ['mutual TLS without TLS', { tls: { clientCaSecret: 'clients' }, insecure: true }, 'tls.clientCaSecret'],
-    ['an unknown value', { replica: 3 }, "'replica'"],
-    ['an unknown value further down', { autoscaling: { minReplica: 3 } }, "'minReplica'"],
-    ['a misspelt setting', { settings: { POSTERN_ISUER: 'x' } }, "'POSTERN_ISUER'"],
-    ['a setting that the chart sets', { settings: { POSTERN_GRPC_LISTEN: 'x' } }, "'POSTERN_GRPC_LISTEN'"],
-    ['a secret as a plain value', { settings: { POSTERN_SECRET: 'x' } }, "'POSTERN_SECRET'"],
-    ['a misspelt setting of a relay', { relay: { settings: { POSTERN_LOG: 'x' } } }, "'POSTERN_LOG'"],
-    ['a delay that is too long', { shutdownDelay: '90s' }, "'/shutdownDelay'"],
-    ['a digest that is none', { image: { repository: 'r', digest: 'abc' } }, "'/image/digest'"],
-    [
-      'HS256 without its secret',
-      { settings: { POSTERN_ALGORITHM: 'HS256' } },
-      'secretSettings.POSTERN_SECRET',
-    ],
-    [
-      'HS256 with a relay',
-      {
-        settings: { POSTERN_ALGORITHM: 'HS256' },
-        secretSettings: { POSTERN_SECRET: { name: 'shared', key: 'secret' } },
-        relay: { enabled: true },
-      },
-      'remove relay.enabled',
-    ],
-    [
-      'external secrets without a store',
-      { externalSecrets: { enabled: true } },
-      'externalSecrets.storeRef.name',
-    ],
-    [
-      'external secrets without a key',
-      { externalSecrets: { enabled: true, storeRef: { name: 'vault' } } },
-      'externalSecrets.databaseUrl.key',
-    ],
-  ])('R02 refuses %s, and names the value', async (_what, wrong, named) => {
-    const end = await helm(['template', 'postern', chart], { ...minimal, ...wrong });
-    expect(end).toMatchObject({ exitCode: 1, stdout: '', stderr: expect.stringContaining(named) });
-  });
 
   test('R04 the settings of the pods are accepted, and each file is where a volume puts it', async () => {
     const objects = objectsOf(await render(combinations['everything on'] ?? {}));

@@ -102,6 +102,21 @@ export const combinations: Readonly<Record<string, Values>> = {
     pdb: { enabled: false },
     networkPolicy: { enabled: false },
   },
+  'telemetry, a policy, certificates of a public authority, a mesh that joins every pod': {
+    ...minimal,
+    policy: 'postern-policy',
+    settings: {
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector.example.com',
+      OTEL_SERVICE_NAME: 'login',
+      OTEL_TRACES_SAMPLER_ARG: 0.1,
+    },
+    secretSettings: { OTEL_EXPORTER_OTLP_HEADERS: { name: 'collector', key: 'headers' } },
+    serviceMonitor: { enabled: true, tlsConfig: { serverName: 'auth.example.com' } },
+    migrate: {
+      podLabels: { 'sidecar.istio.io/inject': 'false' },
+      podAnnotations: { 'linkerd.io/inject': 'disabled' },
+    },
+  },
   'a shared secret': {
     ...minimal,
     settings: { POSTERN_ALGORITHM: 'HS256' },
@@ -110,7 +125,9 @@ export const combinations: Readonly<Record<string, Values>> = {
 };
 
 export function helm(words: readonly string[], values: Values): Promise<ToolEnd> {
-  return runTool('helm', [...words, '--kube-version', KUBERNETES, '--values', '-'], stringify(values));
+  // Helm reads YAML 1.1, where `off` without quotes is a boolean.
+  const text = stringify(values, { version: '1.1' });
+  return runTool('helm', [...words, '--kube-version', KUBERNETES, '--values', '-'], text);
 }
 
 /** The text of the chart with these values. */

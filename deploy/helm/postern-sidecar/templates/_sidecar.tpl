@@ -49,7 +49,8 @@ The pod needs `serviceAccountName` of the account that is bound. The service is 
     - { name: POSTERN_POLICY_FILE, value: /etc/postern/policy/postern-policy.yaml }
     {{- end }}
     {{- range $name, $value := .settings }}
-    - { name: {{ $name }}, value: {{ $value | toString | quote }} }
+    # A number from values.yaml would become 1e+06.
+    - { name: {{ $name }}, value: {{ ternary ($value | int64 | toString) ($value | toString) (kindIs "float64" $value) | quote }} }
     {{- end }}
   # Its HTTP listener is on loopback, where kubelet does not reach it.
   startupProbe:

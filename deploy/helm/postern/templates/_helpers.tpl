@@ -1,5 +1,8 @@
+{{/* A Service, which is named after it, has no dot in its name and begins with a letter. */}}
 {{- define "postern.fullname" -}}
-{{- if contains "postern" .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-postern" .Release.Name | trunc 50 | trimSuffix "-" }}{{ end }}
+{{- $name := .Release.Name | replace "." "-" -}}
+{{- if not (regexMatch "^[a-z]" $name) }}{{ $name = printf "postern-%s" $name }}{{ else if not (contains "postern" $name) }}{{ $name = printf "%s-postern" $name }}{{ end -}}
+{{ $name | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
 {{/* Which pods: (dict "root" $ "component" "service") */}}
