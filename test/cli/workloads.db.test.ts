@@ -105,7 +105,11 @@ test('W13 an issuer is added, an identity bound, its exchange explained without 
     keys_from: 'static',
   });
   expect(await verdict(mint(key, shapes.github(issuer.url, OWN)))).toBe('TOKEN_KEY_UNKNOWN');
-  expect(await json('service', 'unbind', String(binding['id']))).toMatchObject({ revoked_tokens: 1 });
+  // From standard input: a container has no file with it.
+  const fromInput = ['issuer', 'set-keys', issuer.url, '--jwks', '-'];
+  expect((await run(fromInput, JSON.stringify({ keys: [key.jwk] }))).exitCode).toBe(0);
+  expect(await verdict(mint(key, shapes.github(issuer.url, OWN)))).toBe('OK');
+  expect(await json('service', 'unbind', String(binding['id']))).toMatchObject({ revoked_tokens: 2 });
   expect(await json('issuer', 'delete', issuer.url)).toMatchObject({ issuer: issuer.url, revoked_tokens: 0 });
   expect((await run(['issuer', 'delete', issuer.url])).exitCode).toBe(5);
 });

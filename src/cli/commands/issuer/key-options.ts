@@ -1,7 +1,9 @@
 import { type Command, Option } from 'commander';
 
 import type { IssuerKeySource } from '../../../features/workloads/trusted-issuer.ts';
-import { readTextFile } from '../../read-text.ts';
+import { readText, readTextFile } from '../../read-text.ts';
+
+const KEY_SET = 'the key set';
 
 /** Where the keys of an issuer come from, as options say it. */
 export interface KeyOptions {
@@ -14,7 +16,10 @@ export interface KeyOptions {
 export function addKeyOptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--jwks <file>', 'a file with its key set: nothing is fetched').conflicts('jwksUrl'),
+      new Option(
+        '--jwks <file>',
+        'a file with its key set, - for standard input: nothing is fetched',
+      ).conflicts('jwksUrl'),
     )
     .option('--jwks-url <url>', 'the URL of its key set (default: from its discovery document)')
     .option('--ca <file>', 'the CA certificates of the server of the keys, PEM')
@@ -25,8 +30,13 @@ export async function readKeySource({ jwksUrl, jwks, ca, bearerFile }: KeyOption
   return {
     from: jwks !== undefined ? 'static' : jwksUrl !== undefined ? 'url' : 'discovery',
     jwksUrl: jwksUrl ?? '',
-    staticJwks: jwks === undefined ? '' : await readTextFile(jwks, 'the key set', 65_536),
+    staticJwks: jwks === undefined ? '' : await readKeySet(jwks),
     caPem: ca === undefined ? '' : await readTextFile(ca, 'the CA file', 65_536),
     bearerFile: bearerFile ?? '',
   };
+}
+
+/** By `/dev/stdin` it could not be read: in a container the pipe may belong to another user. */
+function readKeySet(path: string): Promise<string> {
+  return path === '-' ? readText(process.stdin, KEY_SET) : readTextFile(path, KEY_SET);
 }
