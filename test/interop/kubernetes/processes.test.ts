@@ -8,10 +8,13 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createAuthority } from '../../support/certificates.ts';
 import { endEveryPostern, type RunningPostern, runPostern, startPostern } from '../../support/run-postern.ts';
 import { masterKey } from '../../support/service-environment.ts';
+import { DatabaseProxy } from '../../support/database-proxy.ts';
 import { createRole } from '../../support/service-role.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
-import { invoke } from '../../support/test-service.ts';
+import { invoke, type Message } from '../../support/test-service.ts';
 import { describeWith } from '../tool.ts';
+import { until } from '../until.ts';
+import { askJson } from '../workloads/https-json.ts';
 import { type Container, containersOf, objectsOf, render } from './chart.ts';
 import { type ContainerProcess, processOf } from './container-process.ts';
 
@@ -22,6 +25,8 @@ const authority = createAuthority('chart');
 
 describeWith('helm', 'what the containers of the chart run', () => {
   let database: TestDatabase;
+  let proxy: DatabaseProxy;
+  let databasePort: number;
   let migration: ContainerProcess;
   let service: ContainerProcess;
   let running: RunningPostern;
@@ -29,6 +34,10 @@ describeWith('helm', 'what the containers of the chart run', () => {
   beforeAll(async () => {
     database = await createTestDatabase({ empty: true });
     const role = await createRole(database);
+    proxy = new DatabaseProxy(database.url);
+    const { pathname } = new URL(database.url);
+    databasePort = await proxy.open();
+    const proxied = `postgres://${role.name}@127.0.0.1:${databasePort}${pathname}`;
     const values = {
       issuer: 'https://auth.example.com',
       image: { repository: 'registry.example.com/postern' },
@@ -50,7 +59,7 @@ describeWith('helm', 'what the containers of the chart run', () => {
     service = processOf(containerOf('Deployment postern'), {
       folder: join(folder, 'serve'),
       files: {
-        '/etc/postern/database/url': role.url,
+        '/etc/postern/database/url': `${proxied}\n`,
         '/etc/postern/master-key/key': masterKey,
         '/etc/postern/tls/tls.crt': cert,
         '/etc/postern/tls/tls.key': key,
@@ -59,11 +68,23 @@ describeWith('helm', 'what the containers of the chart run', () => {
   }, 60_000);
   afterAll(async () => {
     await endEveryPostern();
+    await proxy.close();
     await database.drop();
     rmSync(folder, { recursive: true });
   });
   const runIn = ({ environment }: ContainerProcess, words: readonly string[], stdin = '') =>
     runPostern(words, { environment, stdin });
+
+  const call = async (method: string, request: Message) => {
+    const { grpc: address } = await running.listening;
+    const client = new grpc.Client(
+      address.replace('127.0.0.1', 'localhost'),
+      grpc.credentials.createSsl(Buffer.from(authority.cert)),
+    );
+    const ended = await invoke(client, `postern.v1.AuthService/${method}`, request);
+    client.close();
+    return ended;
+  };
 
   test('R48 the service does not start on a database without its tables', async () => {
     const { exitCode, stderr } = await runIn(service, service.words);
@@ -89,14 +110,23 @@ describeWith('helm', 'what the containers of the chart run', () => {
     const words = ['user', 'create', '--email', email, '--role', 'admin', '--password-stdin'];
     const made = await runIn(service, words, `${password}\n`);
     expect([made.exitCode, made.exitCode === 0 ? '' : made.stderr]).toEqual([0, '']);
-    const { grpc: address } = await running.listening;
-    const client = new grpc.Client(
-      address.replace('127.0.0.1', 'localhost'),
-      grpc.credentials.createSsl(Buffer.from(authority.cert)),
-    );
-    const { code } = await invoke(client, 'postern.v1.AuthService/Login', { email, password });
-    client.close();
-    expect(code).toBe(grpc.status.OK);
+    expect((await call('Login', { email, password })).code).toBe(grpc.status.OK);
+  });
+
+  test('R06 while the database is away the probes take no address from verification, and tokens are verified', async () => {
+    const { http } = await running.listening;
+    const probe = async (path: string) =>
+      (await askJson(`https://${http.replace('127.0.0.1', 'localhost')}${path}`, authority.cert)).status;
+    const { response } = await call('Login', { email, password });
+    await proxy.close();
+    await until(async () => (await probe('/readyz')) === 503);
+    expect([await probe('/livez'), await probe('/readyz/verification')]).toEqual([200, 200]);
+    const verified = await call('VerifyToken', { access_token: response?.['access_token'] });
+    expect(verified.code).toBe(grpc.status.OK);
+    expect((await call('Login', { email, password })).code).toBe(grpc.status.UNAVAILABLE);
+    await proxy.open(databasePort);
+    await until(async () => (await probe('/readyz')) === 200);
+    expect((await call('Login', { email, password })).code).toBe(grpc.status.OK);
   });
 
   test('R48 doctor, beside the running service, finds no fault', async () => {
