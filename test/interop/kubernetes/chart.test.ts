@@ -98,6 +98,8 @@ describeWith('helm', 'the Helm chart', () => {
       'postern-database-owner': { url: 'postgres://owner@127.0.0.1/postern' },
       'postern-master-key': { key: randomBytes(32).toString('base64') },
       previous: { key: randomBytes(32).toString('base64') },
+      // A file that kubectl made a Secret of ends with a line end.
+      collector: { headers: 'api-key=A%20SECRET\n' },
       legacy: { secret: randomBytes(32).toString('hex') },
       'postern-tls': { 'tls.crt': cert, 'tls.key': key, 'ca.crt': authority.cert },
       clients: { 'ca.crt': authority.cert },
@@ -113,7 +115,12 @@ describeWith('helm', 'the Helm chart', () => {
         if (text === undefined) throw Object.assign(new Error(path), { code: 'ENOENT' });
         return text;
       };
-      const environment = Object.fromEntries(container.env.map(({ name, value }) => [name, value ?? '1']));
+      const environment = Object.fromEntries(
+        container.env.map(({ name, value, valueFrom: { secretKeyRef } = {} }) => [
+          name,
+          value ?? (secretKeyRef ? secrets[secretKeyRef.name]?.[secretKeyRef.key] : '1'),
+        ]),
+      );
       return { settings: loadSettings(environment, { for: purpose, readFile }), container, files };
     };
 
@@ -126,6 +133,7 @@ describeWith('helm', 'the Helm chart', () => {
       hashConcurrency: 1,
       shutdownDelaySeconds: 10,
       insecure: false,
+      policyFile: '/etc/postern/policy/postern-policy.yaml',
       console: true,
       consoleListen: { kind: 'tcp', host: '127.0.0.1', port: 8082 },
     });

@@ -16,7 +16,11 @@ export interface Container {
   readonly name: string;
   readonly args: readonly string[];
   readonly restartPolicy?: string;
-  readonly env: readonly { readonly name: string; readonly value?: string }[];
+  readonly env: readonly {
+    readonly name: string;
+    readonly value?: string;
+    readonly valueFrom?: { readonly secretKeyRef?: { readonly name: string; readonly key: string } };
+  }[];
   readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[];
 }
 interface Item {
@@ -83,8 +87,15 @@ export const combinations: Readonly<Record<string, Values>> = {
       POSTERN_OAUTH: true,
       POSTERN_ACCESS_TOKEN_TTL: '5m',
       POSTERN_LEGACY_HS256_UNTIL: '2099-01-01',
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector.example.com',
+      OTEL_TRACES_SAMPLER: 'traceidratio',
+      OTEL_TRACES_SAMPLER_ARG: 0.1,
     },
-    secretSettings: { POSTERN_LEGACY_HS256_SECRET: { name: 'legacy', key: 'secret' } },
+    secretSettings: {
+      POSTERN_LEGACY_HS256_SECRET: { name: 'legacy', key: 'secret' },
+      OTEL_EXPORTER_OTLP_HEADERS: { name: 'collector', key: 'headers' },
+    },
+    policy: 'postern-policy',
     networkPolicy: {
       from: [{ namespaceSelector: { matchLabels: { team: 'shop' } } }],
       egressPorts: [6432, 443],
@@ -102,15 +113,8 @@ export const combinations: Readonly<Record<string, Values>> = {
     pdb: { enabled: false },
     networkPolicy: { enabled: false },
   },
-  'telemetry, a policy, certificates of a public authority, a mesh that joins every pod': {
+  'certificates of a public authority, and a mesh that joins every pod': {
     ...minimal,
-    policy: 'postern-policy',
-    settings: {
-      OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector.example.com',
-      OTEL_SERVICE_NAME: 'login',
-      OTEL_TRACES_SAMPLER_ARG: 0.1,
-    },
-    secretSettings: { OTEL_EXPORTER_OTLP_HEADERS: { name: 'collector', key: 'headers' } },
     serviceMonitor: { enabled: true, tlsConfig: { serverName: 'auth.example.com' } },
     migrate: {
       podLabels: { 'sidecar.istio.io/inject': 'false' },
