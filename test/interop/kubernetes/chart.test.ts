@@ -266,6 +266,18 @@ describeWith('helm', 'the Helm chart', () => {
     });
   });
 
+  test('R07 a number among the settings of a sidecar keeps its digits', async () => {
+    // Numbers of a values file are of this type.
+    const end = await renderOrders((template) =>
+      template.replace('"POSTERN_LOG_LEVEL" "warn"', '"POSTERN_MAX_CONNECTIONS" 1e6'),
+    );
+    const pod = find(objectsOf(end.stdout), 'Deployment', 'orders').spec?.template?.spec;
+    expect(pod?.initContainers?.[0]?.env).toContainEqual({
+      name: 'POSTERN_MAX_CONNECTIONS',
+      value: '1000000',
+    });
+  });
+
   test('R07 the named templates of postern-sidecar put a sidecar without a secret into the pod of another chart', async () => {
     const end = await renderOrders((template) => template);
     expect(end).toMatchObject({ exitCode: 0, stderr: '' });
