@@ -166,6 +166,22 @@ test('R25 the bound may be checked before the migration, as the changelog says',
   await store.drop();
 });
 
+test('R25 partitions are made, and events purged, when another role than the owner has migrated', async () => {
+  const store = await createTestDatabase({ empty: true });
+  await migrate(store.database, BEFORE);
+  const owner = await createRole(store);
+  await store.query(`GRANT CREATE, USAGE ON SCHEMA public TO ${owner.name}`);
+  await store.query(`ALTER TABLE audit_events OWNER TO ${owner.name}`);
+  await store.query(`ALTER FUNCTION postern_purge_audit_events(integer, integer) OWNER TO ${owner.name}`);
+  await insertInto(store, -500);
+  await migrate(store.database);
+  expect(await make(store)).toBe(2);
+  expect(await store.query('SELECT postern_purge_audit_events(400, 500) AS purged')).toEqual([{ purged: 1 }]);
+  const owners = `SELECT DISTINCT relowner::regrole::text AS owner FROM pg_class WHERE relname LIKE 'audit\\_events%'`;
+  expect(await store.query(owners)).toEqual([{ owner: owner.name }]);
+  await store.drop();
+});
+
 describe('R27 the partitions', () => {
   let store: TestDatabase;
   const names = async () =>

@@ -199,5 +199,19 @@ BEGIN
   EXECUTE format('ALTER FUNCTION postern_purge_audit_events(integer, integer) SET search_path = pg_catalog, %1$I, pg_temp',
     current_schema());
 END $do$;
+-- Another role than the owner may migrate, such as a superuser. The purge has the rights of the owner.
+DO $do$
+DECLARE
+  owner CONSTANT name := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'audit_events_first'::regclass);
+  made text;
+BEGIN
+  IF owner <> current_user THEN
+    FOREACH made IN ARRAY ARRAY['TABLE audit_events', 'TABLE audit_events_default', 'FUNCTION postern_lowest_id(timestamptz)',
+      'FUNCTION postern_audit_partitions()', 'FUNCTION postern_make_partitions(integer)']
+    LOOP
+      EXECUTE format('ALTER %s OWNER TO %I', made, owner);
+    END LOOP;
+  END IF;
+END $do$;
 REVOKE ALL ON FUNCTION postern_lowest_id(timestamptz), postern_audit_partitions(), postern_make_partitions(integer) FROM PUBLIC;
 `;
