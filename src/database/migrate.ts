@@ -1,9 +1,19 @@
 import type { Knex } from 'knex';
+import { sleepUnlessAborted } from '../domain/concurrency/sleep.ts';
 import type { Database } from './database.ts';
 import { type Migration, migrations } from './migrations/migrations.ts';
+import { sqlState } from './pg-errors.ts';
 
 /** The advisory lock that serialises migrating processes. */
 const MIGRATION_LOCK = 0x706f7374;
+/**
+ * Whoever uses a table waits behind a migration that waits for it, and behind one whose process is gone as well. So it waits
+ * for less than the service does (`LOCK_TIMEOUT_MS`), and tries again after a pause in which the others pass.
+ */
+const MIGRATION_LOCK_TIMEOUT_MS = 150;
+const PAUSE_MS = 1_500;
+/** lock_not_available */
+const LOCK_TIMEOUT = '55P03';
 
 interface AppliedMigration {
   readonly number: number;
@@ -18,17 +28,36 @@ export interface SchemaState {
 
 /**
  * Brings the schema up to date in one transaction under an advisory lock, so that many instances may start at once. A
- * schema newer than this program is left as it is, since every migration keeps the previous release working.
+ * schema newer than this program is left as it is, since every migration keeps the previous release working. It waits, without
+ * an end, for transactions that hold a lock on its tables, such as a backup.
  *
  * @param known all migrations, the first one first
+ * @param onWaiting called once, when somebody holds such a lock
  * @returns the names of the migrations that this call applied
  * @throws SchemaMismatch when an applied migration differs from the known one
  */
-export function migrate(database: Database, known = migrations): Promise<string[]> {
+export async function migrate(
+  database: Database,
+  known = migrations,
+  onWaiting: () => void = () => undefined,
+): Promise<string[]> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await tryToMigrate(database, known);
+    } catch (error) {
+      if (sqlState((error as Error).cause) !== LOCK_TIMEOUT) throw error;
+    }
+    if (attempt === 1) onWaiting();
+    await sleepUnlessAborted(PAUSE_MS, undefined);
+  }
+}
+
+function tryToMigrate(database: Database, known: readonly Migration[]): Promise<string[]> {
   return database.unlimited(async (trx) => {
     await trx.raw('SET LOCAL statement_timeout = 0');
     await trx.raw('SET LOCAL lock_timeout = 0');
     await trx.raw('SELECT pg_advisory_xact_lock(?)', [MIGRATION_LOCK]);
+    await trx.raw(`SET LOCAL lock_timeout = ${MIGRATION_LOCK_TIMEOUT_MS}`);
     // Not CREATE TABLE IF NOT EXISTS: a role that may not create tables must succeed when there is nothing to do.
     if (!(await hasMigrationsTable(trx))) {
       await trx.raw(`CREATE TABLE postern_migrations (

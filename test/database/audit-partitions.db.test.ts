@@ -144,10 +144,13 @@ test('R25 the bound may be checked before the migration, as the changelog says',
     `SELECT substring(pg_get_constraintdef(oid) FROM '[0-9a-f-]{36}') AS bound, convalidated FROM pg_constraint WHERE conname = 'audit_events_first'`,
   );
   expect(constraint).toMatchObject({ convalidated: true });
-  // The bound is taken from the CHECK: here from another one.
+  // The bound is taken from the CHECK: here from another one, which nobody has validated.
   const bound = idIn(5);
+  await insertInto(store, 6);
   await store.query('ALTER TABLE audit_events DROP CONSTRAINT audit_events_first');
-  await store.query(`ALTER TABLE audit_events ADD CONSTRAINT audit_events_first CHECK (id < '${bound}')`);
+  await store.query(
+    `ALTER TABLE audit_events ADD CONSTRAINT audit_events_first CHECK (id < '${bound}') NOT VALID`,
+  );
   await migrate(store.database);
   const partitions = await store.query(
     'SELECT partition::text, to_id FROM postern_audit_partitions() ORDER BY 1',
@@ -156,6 +159,26 @@ test('R25 the bound may be checked before the migration, as the changelog says',
     { partition: 'audit_events_default', to_id: null },
     { partition: 'audit_events_first', to_id: bound },
   ]);
+  expect(await store.query(PARTITIONS)).toEqual([
+    { partition: 'audit_events_default', events: 1 },
+    { partition: 'audit_events_first', events: 1 },
+  ]);
+  await store.drop();
+});
+
+test('R25 partitions are made, and events purged, when another role than the owner has migrated', async () => {
+  const store = await createTestDatabase({ empty: true });
+  await migrate(store.database, BEFORE);
+  const owner = await createRole(store);
+  await store.query(`GRANT CREATE, USAGE ON SCHEMA public TO ${owner.name}`);
+  await store.query(`ALTER TABLE audit_events OWNER TO ${owner.name}`);
+  await store.query(`ALTER FUNCTION postern_purge_audit_events(integer, integer) OWNER TO ${owner.name}`);
+  await insertInto(store, -500);
+  await migrate(store.database);
+  expect(await make(store)).toBe(2);
+  expect(await store.query('SELECT postern_purge_audit_events(400, 500) AS purged')).toEqual([{ purged: 1 }]);
+  const owners = `SELECT DISTINCT relowner::regrole::text AS owner FROM pg_class WHERE relname LIKE 'audit\\_events%'`;
+  expect(await store.query(owners)).toEqual([{ owner: owner.name }]);
   await store.drop();
 });
 
@@ -232,6 +255,58 @@ describe('R27 the partitions', () => {
     await expect(store.query(`SELECT postern_make_partitions(${days})`)).rejects.toMatchObject({
       code: '22023',
     });
+  });
+
+  test('stay, and so do events, for 30 days in whatever time zone the caller chooses', async () => {
+    await store.query('DELETE FROM audit_events');
+    await insertInto(store, -29);
+    const years = { start: new Date(Date.now() - 20 * DAY_MS), end: new Date(Date.now() + 20 * DAY_MS) };
+    const dayOfYear = (date: Date) =>
+      Math.ceil((date.getTime() - Date.UTC(date.getUTCFullYear(), 0, 1)) / DAY_MS);
+    // 30 days ago it was another half of the year, 334 hours away.
+    const zones = [
+      ['AAA-167BBB+167', years.start, years.end],
+      ['AAA+167BBB-167', years.start, years.end],
+    ] as const;
+    const shifts: number[] = [];
+    for (const [zone, from, until] of zones) {
+      const client = new Client({ connectionString: store.url });
+      await client.connect();
+      await client.query(`SET timezone = '${zone},J${dayOfYear(from)}/0,J${dayOfYear(until)}/0'`);
+      const { rows } = await client.query<{ hours: number }>(
+        `SELECT extract(epoch FROM now() - (now() - interval '30 days'))::int / 3600 AS hours`,
+      );
+      shifts.push(rows[0]?.hours ?? 0);
+      expect((await client.query('SELECT postern_purge_audit_events(30, 500) AS purged')).rows).toEqual([
+        { purged: 0 },
+      ]);
+      await client.end();
+    }
+    expect(Math.min(...shifts)).toBe(30 * 24 - 334);
+    expect(await store.query('SELECT FROM audit_events')).toHaveLength(1);
+  });
+
+  test('are kept when they are empty and not old, however many days are asked for', async () => {
+    while ((await make(store)) !== 0);
+    const before = await names();
+    expect(await make(store, 30_000)).toBe(0);
+    expect(await names()).toEqual(before);
+  });
+
+  test('are not dropped by a transaction that cannot see what was recorded since it began', async () => {
+    await store.query('DELETE FROM audit_events');
+    await store.query(`DO $$ BEGIN EXECUTE format('CREATE TABLE audit_events_old PARTITION OF audit_events
+      FOR VALUES FROM (MINVALUE) TO (%L)', postern_lowest_id(now() - interval '600 days')); END $$`);
+    const client = new Client({ connectionString: store.url });
+    await client.connect();
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+    await client.query('SELECT 1');
+    await insertInto(store, -800, 0);
+    await expect(client.query('SELECT postern_make_partitions(400)')).rejects.toMatchObject({
+      code: '25000',
+    });
+    await client.end();
+    expect(await store.query(PARTITIONS)).toEqual([{ partition: 'audit_events_old', events: 1 }]);
   });
 
   test('wait 100 ms for somebody who reads, and are made the next time', async () => {

@@ -20,6 +20,7 @@ const ADVISORY_LOCK = 7;
 
 /** An additive migration, as every one is. It blocks every statement until the test releases the advisory lock. */
 const next = nextMigration(`
+  SET LOCAL lock_timeout = 0;
   ${tables.map((table) => `ALTER TABLE ${table} ADD COLUMN of_the_next_release text;`).join('\n')}
   CREATE TABLE of_the_next_release (user_id uuid REFERENCES users (id) ON DELETE CASCADE);
   SELECT pg_advisory_xact_lock(${ADVISORY_LOCK});
@@ -76,6 +77,30 @@ test('D15 a service keeps working during and after the migration of its database
   await Promise.all([1, 2, 3, 4].map(() => useOnce(service)));
   const levels = service.logLines.map((line) => (JSON.parse(line) as { level: string }).level);
   expect(levels).not.toEqual(expect.arrayContaining([expect.stringMatching(/warn|error|fatal/)]));
+});
+
+test('D15 logins and refreshes go on while a migration waits for a transaction of somebody else', async () => {
+  const busy = await createTestDatabase();
+  const callee = await startTestService({}, busy);
+  await callee.addUser(email, password);
+  const { sql } = nextMigration(
+    tables.map((table) => `ALTER TABLE ${table} ADD COLUMN later text;`).join('\n'),
+  );
+  let waits = 0;
+  const migrating = await busy.database.unlimited(async (holder) => {
+    // As a backup does.
+    await holder.raw('SELECT FROM users, audit_events LIMIT 1');
+    const begun = migrate(busy.database, [...migrations, nextMigration(sql)], () => (waits += 1));
+    await untilBlocked(busy, begun);
+    await useOnce(callee);
+    await useOnce(callee);
+    return { begun };
+  });
+  expect(await migrating.begun).toEqual([next.name]);
+  expect(waits).toBe(1);
+  await useOnce(callee);
+  await callee.stop();
+  await busy.drop();
 });
 
 describe('D15 this release on the schema of the next one', () => {

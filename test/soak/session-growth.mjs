@@ -47,7 +47,13 @@ await fixture.query(`CREATE SCHEMA bench;
   CREATE FUNCTION bench.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql
     AS 'SELECT pg_catalog.clock_timestamp() + shift FROM bench.clock';
   ALTER DATABASE postern SET search_path = bench, pg_catalog, public;
-  ALTER DATABASE postern SET synchronous_commit = off`);
+  ALTER DATABASE postern SET synchronous_commit = off;
+  -- The functions have a search path of their own, and would open sessions by the real clock.
+  DO $$ DECLARE name regprocedure; BEGIN
+    FOR name IN SELECT oid FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND array_to_string(proconfig, ',') LIKE '%search_path%' LOOP
+      EXECUTE format('ALTER FUNCTION %s SET search_path = bench, pg_catalog, public, pg_temp', name);
+    END LOOP;
+  END $$`);
 const database = new Database({
   address: fixture.embedded.connection,
   applicationName: 'bench',

@@ -4,7 +4,7 @@ import { migrate as applyMigrations, readSchemaState } from '../../database/migr
 import type { CommandDefinition } from '../command.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
-import { printJson, printLines } from '../output.ts';
+import { printJson, printLines, printNotice } from '../output.ts';
 import { openDatabaseFor } from '../open/open-database-for.ts';
 
 interface Options {
@@ -19,7 +19,9 @@ export const migrate: CommandDefinition = (command) => {
     .option('--json', 'print JSON')
     .action(async ({ grantTo, json }: Options) => {
       const result = await openDatabaseFor({ schema: false }, async (database) => {
-        const applied = await applyMigrations(database);
+        const applied = await applyMigrations(database, undefined, () => {
+          printNotice('waiting for a transaction that holds a lock on the tables, such as a backup');
+        });
         if (grantTo !== undefined) await grant(database, grantTo);
         return { applied, schema: (await readSchemaState(database)).applied, granted_to: grantTo ?? null };
       });

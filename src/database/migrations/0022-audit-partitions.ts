@@ -4,7 +4,7 @@
  *
  * The table so far becomes the first partition, without a copy. PostgreSQL reads it once to see that every id is below the
  * bound, and nothing can be recorded meanwhile. A large table gets a validated CHECK named `audit_events_first` before, which
- * needs no such lock: its bound is taken, and nothing is read. Events whose ids say a time beyond the bound move to the default
+ * needs no such lock: its bound is taken, and only an index is read. Events whose ids say a time beyond the bound move to the default
  * partition, which also takes whatever has no month later on.
  *
  * Whoever may insert and select does so through the parent alone. No partition has a grant of its own, so no role can change
@@ -46,9 +46,9 @@ CREATE INDEX audit_events_refused ON audit_events (id, actor_id, action)
   WHERE outcome = 'refused';
 CREATE TABLE audit_events_default (LIKE audit_events INCLUDING ALL);
 
--- The lowest UUIDv7 of a moment.
+-- The lowest UUIDv7 of a moment. None is before 1970: without a limit, an earlier moment would have the highest of all.
 CREATE FUNCTION postern_lowest_id(moment timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE AS $body$
-  SELECT (lpad(to_hex(floor(extract(epoch FROM moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+  SELECT (lpad(to_hex(greatest(0, floor(extract(epoch FROM moment) * 1000))::bigint), 12, '0') || repeat('0', 20))::uuid
 $body$;
 -- The partitions and the ids in them, from_id included; the first one has no from_id, the default one has neither.
 CREATE FUNCTION postern_audit_partitions() RETURNS TABLE (partition regclass, from_id uuid, to_id uuid)
@@ -92,9 +92,10 @@ BEGIN
   FROM pg_constraint WHERE conrelid = 'audit_events_first'::regclass AND conname = 'audit_events_first';
   IF bound IS NULL THEN
     bound := postern_lowest_id((date_trunc('month', now() AT TIME ZONE 'UTC') + interval '2 months') AT TIME ZONE 'UTC');
-    EXECUTE format('WITH moved AS (DELETE FROM audit_events_first WHERE id >= $1 RETURNING %1$s)
-      INSERT INTO audit_events_default (%1$s) SELECT %1$s FROM moved', columns) USING bound;
   END IF;
+  -- With a CHECK as well, since one that is not validated says nothing of the events from before.
+  EXECUTE format('WITH moved AS (DELETE FROM audit_events_first WHERE id >= $1 RETURNING %1$s)
+    INSERT INTO audit_events_default (%1$s) SELECT %1$s FROM moved', columns) USING bound;
   EXECUTE format('ALTER TABLE audit_events ATTACH PARTITION audit_events_first FOR VALUES FROM (MINVALUE) TO (%L)', bound);
   ALTER TABLE audit_events ATTACH PARTITION audit_events_default DEFAULT;
   ALTER TABLE audit_events_first DROP CONSTRAINT IF EXISTS audit_events_first;
@@ -118,6 +119,10 @@ DECLARE
 BEGIN
   IF older_than_days IS NULL OR older_than_days < 30 THEN
     RAISE EXCEPTION 'audit events stay for 30 days at least' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  -- Another level would not see events that were recorded since its transaction began, and drop their partition.
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'partitions are made and dropped at READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
   END IF;
   -- One at a time. Reads and writes go on.
   LOCK TABLE ONLY audit_events IN SHARE UPDATE EXCLUSIVE MODE;
@@ -184,12 +189,29 @@ BEGIN
   RETURN purged;
 END $body$;
 
+-- The time zone, since a caller could choose one in which 30 days are 16: between summer and winter it may change by two weeks.
+ALTER FUNCTION postern_make_partitions(integer) SET timezone = 'UTC';
+ALTER FUNCTION postern_purge_audit_events(integer, integer) SET timezone = 'UTC';
 DO $do$
 BEGIN
   EXECUTE format('ALTER FUNCTION postern_make_partitions(integer) SET search_path = pg_catalog, %1$I, pg_temp', current_schema());
   EXECUTE format('ALTER FUNCTION postern_audit_partitions() SET search_path = pg_catalog, %1$I, pg_temp', current_schema());
   EXECUTE format('ALTER FUNCTION postern_purge_audit_events(integer, integer) SET search_path = pg_catalog, %1$I, pg_temp',
     current_schema());
+END $do$;
+-- Another role than the owner may migrate, such as a superuser. The purge has the rights of the owner.
+DO $do$
+DECLARE
+  owner CONSTANT name := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'audit_events_first'::regclass);
+  made text;
+BEGIN
+  IF owner <> current_user THEN
+    FOREACH made IN ARRAY ARRAY['TABLE audit_events', 'TABLE audit_events_default', 'FUNCTION postern_lowest_id(timestamptz)',
+      'FUNCTION postern_audit_partitions()', 'FUNCTION postern_make_partitions(integer)']
+    LOOP
+      EXECUTE format('ALTER %s OWNER TO %I', made, owner);
+    END LOOP;
+  END IF;
 END $do$;
 REVOKE ALL ON FUNCTION postern_lowest_id(timestamptz), postern_audit_partitions(), postern_make_partitions(integer) FROM PUBLIC;
 `;

@@ -126,11 +126,15 @@ interface AuditRow {
   details: unknown;
 }
 
-/** `host()` drops the prefix length that PostgreSQL writes after an inet value. */
+/**
+ * `host()` drops the prefix length that PostgreSQL writes after an inet value. Times are those that a message can hold: else
+ * whoever writes to the database could put one event with another time into the trail, such as `infinity`, and nobody could
+ * list any.
+ */
 const LISTED_COLUMNS = [
   ...COLUMNS.split(', ').filter((name) => name !== 'client_address'),
   'host(client_address) AS client_address',
-  'at',
+  `least(greatest(at, '0001-01-01T00:00:00Z'), '9999-12-31T23:59:59Z') AS at`,
 ];
 
 /**

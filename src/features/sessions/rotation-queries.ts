@@ -91,9 +91,12 @@ function policyValues(policy: RotationPolicy): unknown[] {
   return [idleSeconds, accessTokenSeconds, audiences, auditRefreshes === 'all'];
 }
 
-/** Whether a refresh is recorded: each one, or only one that follows a refresh of an earlier day, or none. */
-const RECORDED = `$4::boolean OR found.rotated_at IS NULL
-       OR (found.rotated_at AT TIME ZONE 'UTC')::date < (rotated.rotated_now AT TIME ZONE 'UTC')::date`;
+/**
+ * Whether a refresh is recorded: each one, or only one that follows a refresh of another day, or none. Of another, since the one
+ * before may be dated ahead, by a clock of the database that has been corrected.
+ */
+const RECORDED = `$4::boolean OR (found.rotated_at AT TIME ZONE 'UTC')::date
+         IS DISTINCT FROM (rotated.rotated_now AT TIME ZONE 'UTC')::date`;
 
 const SINGLE = rotationSql(
   `(SELECT $5::uuid AS id, $6::bytea AS nonce, $7::integer AS to_generation, $8::uuid AS event_id,

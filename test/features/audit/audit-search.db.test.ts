@@ -129,3 +129,21 @@ test('R28 pages go through the partitions in the order of the ids', async () => 
   expect(listed).toEqual(ids);
   expect(listed).toHaveLength(EVENTS);
 });
+
+test('R28 an event whose time no message can hold is listed with the others', async () => {
+  for (const [i, at] of ['infinity', '290000-01-01', '-infinity', '4000-01-01 BC'].entries())
+    await store.query(
+      `INSERT INTO audit_events (id, at, action, outcome, actor_type) VALUES ($1, $2, 'forged', 'ok', 'user')`,
+      [`ffffffff-ffff-7fff-bfff-fffffffffff${i}`, at],
+    );
+  const events = await store.database.unlimited((trx) =>
+    listAuditEvents(trx, anything, { beforeId: null, limit: 5 }),
+  );
+  expect(events.map(({ at }) => at.toISOString().slice(0, 4))).toEqual([
+    '0001',
+    '0001',
+    '9999',
+    '9999',
+    expect.stringMatching(/^20/),
+  ]);
+});

@@ -189,13 +189,15 @@ describe('R30 with POSTERN_AUDIT_REFRESHES=daily', () => {
       fresh,
       { ...fresh, createdMs: sinceMidnight + 200_000, rotatedMs: sinceMidnight + 100_000 },
       { ...fresh, createdMs: 0, rotatedMs: 0 },
+      // By a clock of the database that was weeks ahead.
+      { ...fresh, createdMs: 0, rotatedMs: -20 * 86_400_000 },
     ]);
     const recorded = () => Promise.all(sessions.map(({ id }) => auditedOf([id])));
-    expect(await rotate(sessions.map((session) => rotationOf(session)))).toHaveLength(3);
-    expect(await recorded()).toEqual([1, 1, 0]);
+    expect(await rotate(sessions.map((session) => rotationOf(session)))).toHaveLength(4);
+    expect(await recorded()).toEqual([1, 1, 0, 1]);
     const again = await rotate(sessions.map((session) => rotationOf(session, 3)));
-    expect(again.map(({ rotated_now }) => rotated_now === null)).toEqual([false, false, false]);
-    expect(await recorded()).toEqual([1, 1, 0]);
+    expect(again.map(({ rotated_now }) => rotated_now === null)).toEqual([false, false, false, false]);
+    expect(await recorded()).toEqual([1, 1, 0, 1]);
   });
 });
 
