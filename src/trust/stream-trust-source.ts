@@ -63,6 +63,8 @@ export class StreamTrustSource {
   #purgeTimer: NodeJS.Timeout | undefined;
   /** The wall clock minus the monotonic clock at the last purge, ms. */
   #clockOffsetMs = Infinity;
+  /** How often everything was requested anew, after the clock was set back. */
+  #restarts = 0;
   /** The tail of the update queue: updates apply in order, although importing keys is asynchronous. */
   #applying: Promise<void> = Promise.resolve();
 
@@ -110,7 +112,10 @@ export class StreamTrustSource {
     const clockOffsetMs = this.#nowMs() - performance.now();
     if (clockOffsetMs < this.#clockOffsetMs - CLOCK_TOLERANCE_MS) this.#restart();
     this.#clockOffsetMs = clockOffsetMs;
-    this.#options.bundle.purge(this.#nowMs() / 1000);
+    // A relay keeps them for longer, since its watchers may have the right time while its own clock is ahead. By a clock that is
+    // further ahead than a token lasts, it accepts no watcher's token.
+    const keptSeconds = this.#options.relay ? (this.#policy?.maxLifetimeSeconds ?? 0) : 0;
+    this.#options.bundle.purge(this.#nowMs() / 1000 - keptSeconds);
   }
 
   /**
@@ -120,6 +125,7 @@ export class StreamTrustSource {
   #restart(): void {
     this.#applying = this.#applying.then(() => {
       if (this.#stopped) return;
+      this.#restarts += 1;
       this.#cursor = '';
       this.#complete = false;
       this.#options.bundle.unconfirm();
@@ -160,7 +166,9 @@ export class StreamTrustSource {
           }
           const fault = this.#relayFault(update);
           if (fault === null) this.#enqueue(update);
-          else this.#onLost({ code: status.FAILED_PRECONDITION, details: fault });
+          else if (this.#stream === stream)
+            this.#onLost({ code: status.FAILED_PRECONDITION, details: fault });
+          else stream.cancel();
         },
         end: (end) => {
           if (this.#stream === stream) this.#onFailed(hasOpened ? null : previous, end);
@@ -221,7 +229,12 @@ export class StreamTrustSource {
       revocations = update.update.value.revocations.map(revocationOf).filter((one) => one !== null);
       (this.#options.relay?.stream ?? this.#options.bundle).revoke(revocations);
     }
-    this.#applying = this.#applying.then(() => this.#apply(update, revocations, receivedMs));
+    const restarts = this.#restarts;
+    this.#applying = this.#applying.then(async () => {
+      // It waited behind keys while everything was requested anew: it continues a list that does not count any more.
+      if (restarts === this.#restarts) await this.#apply(update, revocations, receivedMs);
+      else this.#options.relay?.stream.hold(revocations);
+    });
   }
 
   async #apply(

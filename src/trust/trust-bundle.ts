@@ -2,6 +2,7 @@ import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { type Revocation, type RevocationKind, RevocationSet } from '../domain/revocation-set.ts';
 import { createKeyRing, type KeyRing } from '../tokens/verify/key-ring.ts';
 import { isSameEpoch } from './revocation-position.ts';
+import { UnsettledRevocations } from './unsettled-revocations.ts';
 import { keyOf, type PositionedRevocation, RevocationJournal } from './revocation-journal.ts';
 
 /** One page of revocations read by a source. */
@@ -51,6 +52,7 @@ export class TrustBundle {
   #cursor: bigint | null = null;
   /** In a relay: the lowest cursor from which a subscriber can resume. What came before has no known order. */
   #resumableFrom = 0n;
+  readonly #unsettled = new UnsettledRevocations();
   /** What was added ahead of the source, and has not been announced in its order yet. */
   readonly #unannounced = new Set<string>();
   /** True while a source whose positions went back is being read: until then older cursors would wrongly seem valid. */
@@ -191,6 +193,7 @@ export class TrustBundle {
    * The revocations get the place of the batch's cursor c, although some were written at higher positions: they had been
    * committed while an older transaction was open. Cursors only grow, so whoever has a cursor above c has it from a read
    * after these were committed, and knows them. With a place below c, subscribers that hold c already would resume past them.
+   * For large reads c itself is too low, so that subscribers get them whatever their cursor until `confirm` settles the place.
    */
   applyBatch({ revocations, cursor: received, isSnapshot }: TrustBatch): void {
     const known = this.#cursor;
@@ -200,8 +203,10 @@ export class TrustBundle {
     const placed = revocations.map((revocation) => ({ ...revocation, position: cursor }));
     const added = new Set<PositionedRevocation>(this.#add(placed));
     let fresh: readonly PositionedRevocation[];
-    if (isOneOrder && !isSnapshot) fresh = this.#journal.add(placed, cursor);
-    else {
+    if (isOneOrder && !isSnapshot) {
+      fresh = this.#journal.add(placed, cursor);
+      this.#unsettled.add(fresh, this.#nowMs());
+    } else {
       // Most of a full list is known to the listeners. What is in the journal may have come with the place of an instance that
       // had announced it ahead of the database: only this copy has a place that counts.
       const isFresh = (one: PositionedRevocation) =>
@@ -212,6 +217,7 @@ export class TrustBundle {
       if (known !== null) this.#journal.add(fresh, cursor);
       // The list may have revocations at the cursor and above that are not in the journal.
       this.#resumableFrom = cursor + 1n;
+      this.#unsettled.addList(this.#nowMs());
     }
     // Not all: the next batch may have begun.
     for (const one of placed) this.#unannounced.delete(keyOf(one));
@@ -222,7 +228,19 @@ export class TrustBundle {
   /** Records that everything revoked before `readAtMs` (monotonic time, ms) is known here. */
   confirm(readAtMs: number): void {
     this.#readAtMs = Math.max(this.#readAtMs, readAtMs);
+    this.#settlePlaces(readAtMs);
     this.#resolveWaiters();
+  }
+
+  #settlePlaces(readAtMs: number): void {
+    if (this.#cursor === null) return;
+    const position = this.#cursor;
+    const { placed, isListPlaced } = this.#unsettled.settle(readAtMs);
+    if (isListPlaced) this.#resumableFrom = position + 1n;
+    this.#journal.add(
+      placed.map((revocation) => ({ ...revocation, position })),
+      position,
+    );
   }
 
   /** Back to the state before the first full list: what is known may lack revocations, until `confirm`. */
@@ -236,7 +254,9 @@ export class TrustBundle {
    * that is not known here: the cursor is too old, or ahead of this process and perhaps of another database.
    */
   missedSince(cursor: bigint): readonly Revocation[] | null {
-    return cursor < this.#resumableFrom ? null : this.addedSince(cursor);
+    if (cursor < this.#resumableFrom || !this.#unsettled.canResume) return null;
+    const added = this.addedSince(cursor);
+    return added && [...this.#unsettled.all(), ...added];
   }
 
   /**

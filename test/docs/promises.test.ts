@@ -31,6 +31,7 @@ const PYTHON_TESTS = [
   'hostile',
   'jwks',
   'policy',
+  'service',
   'step_up',
   'workload',
 ].map((name) => `clients/python/tests/test_${name}.py`);

@@ -20,7 +20,7 @@ export interface Mix {
 
 /** What the relays are made of; a test replaces a part with a wrong one. */
 export interface RelayParts {
-  readonly bundle: () => TrustBundle;
+  readonly bundle: (nowMs: () => number) => TrustBundle;
   readonly stream: (bundle: TrustBundle) => RelayedStream;
 }
 
@@ -28,7 +28,7 @@ export interface RelayParts {
 export const smallJournal = () => new RevocationJournal(12);
 
 export const realParts: RelayParts = {
-  bundle: () => new TrustBundle(() => 0, smallJournal()),
+  bundle: (nowMs) => new TrustBundle(nowMs, smallJournal()),
   stream: (bundle) => new RelayedStream(bundle),
 };
 
@@ -37,6 +37,8 @@ interface Update {
   readonly cursor: string;
   readonly complete: boolean;
   readonly isSnapshot: boolean;
+  /** Of the heartbeat that follows. */
+  readonly ageMs: number;
 }
 
 /** A source of numbers that gives the same history for the same seed (mulberry32). */
@@ -85,19 +87,33 @@ class Table {
     }));
   }
 
-  /** As the feed does, in one page. */
-  readInto(bundle: TrustBundle): void {
-    const horizon = positionOf(this.#epoch, BigInt(Math.min(this.#next, ...this.running)));
+  /** As the feed does, a page at each step. The cursor is the horizon at the first page. */
+  *readInto(bundle: TrustBundle, nowMs: () => number, pageRows: number): Generator<void, void, undefined> {
+    const epoch = this.#epoch;
+    const readAtMs = nowMs();
+    const horizon = positionOf(epoch, BigInt(Math.min(this.#next, ...this.running)));
     const known = bundle.cursor;
-    const isNewServer = known !== null && known >> 64n !== this.#epoch;
+    const isNewServer = known !== null && known >> 64n !== epoch;
     const since = known === null || isNewServer ? 0n : known;
-    const revocations = this.#rows
-      .map(({ id, transaction }) => ({
-        ...revocation(id),
-        position: positionOf(this.#epoch, BigInt(transaction)),
-      }))
-      .filter(({ position }) => position >= since);
-    bundle.applyUpdates({ revocations, cursor: horizon, complete: true, readAtMs: 0 });
+    for (let last = positionOf(0n, 0n), lastId = ''; ;) {
+      const rows = this.#rows
+        .map(({ id, transaction }) => ({
+          ...revocation(id),
+          position: positionOf(epoch, BigInt(transaction)),
+        }))
+        .filter(
+          ({ position, id }) => position >= since && (position > last || (position === last && id > lastId)),
+        )
+        .sort((one, other) => Number(one.position - other.position) || (one.id < other.id ? -1 : 1));
+      const revocations = rows.slice(0, pageRows);
+      const complete = rows.length <= pageRows;
+      bundle.applyUpdates({ revocations, cursor: horizon, complete, readAtMs });
+      if (complete) return;
+      ({ position: last, id: lastId } = revocations.at(-1) as (typeof revocations)[number]);
+      yield;
+      // The feed starts over when a page comes from another server.
+      if (this.#epoch !== epoch) return;
+    }
   }
 }
 
@@ -158,16 +174,18 @@ class Stream {
     cursor: string | null,
     isSnapshot: boolean,
   ): Generator<Update, void, undefined> {
+    const { ageMs } = this.#bundle;
     let chunk: Revocation[] = [];
     for (const one of [...revocations]) {
       if (chunk.length > this.#chunk()) {
-        yield { revocations: chunk, cursor: previous, complete: false, isSnapshot };
+        yield { revocations: chunk, cursor: previous, complete: false, isSnapshot, ageMs };
         chunk = [];
       }
       chunk.push(one);
     }
-    if (cursor !== null) yield { revocations: chunk, cursor, complete: true, isSnapshot };
-    else if (chunk.length > 0) yield { revocations: chunk, cursor: previous, complete: false, isSnapshot };
+    if (cursor !== null) yield { revocations: chunk, cursor, complete: true, isSnapshot, ageMs };
+    else if (chunk.length > 0)
+      yield { revocations: chunk, cursor: previous, complete: false, isSnapshot, ageMs };
   }
 }
 
@@ -180,10 +198,13 @@ class Client {
   #cursor = '';
   #isComplete = false;
 
-  constructor(parts: RelayParts | null) {
+  readonly #nowMs: () => number;
+
+  constructor(parts: RelayParts | null, nowMs: () => number) {
+    this.#nowMs = nowMs;
     if (parts === null) this.relay = null;
     else {
-      const bundle = parts.bundle();
+      const bundle = parts.bundle(nowMs);
       this.relay = { bundle, stream: parts.stream(bundle) };
     }
   }
@@ -208,12 +229,15 @@ class Client {
 
   receive(): void {
     if (this.stream === null) return;
-    const { revocations, cursor, complete, isSnapshot } = this.stream.next();
+    const { revocations, cursor, complete, isSnapshot, ageMs } = this.stream.next();
     for (const { id } of revocations) this.learned.add(id);
     if (this.relay) {
       this.relay.stream.revoke(revocations);
       this.relay.stream.hold(revocations);
-      if (complete) this.relay.stream.complete(cursor, isSnapshot);
+      if (complete) {
+        this.relay.stream.complete(cursor, isSnapshot);
+        this.relay.bundle.confirm(this.#nowMs() - ageMs);
+      }
     }
     if (complete) this.#isComplete = true;
     if (this.#isComplete && cursor !== '') this.#cursor = cursor;
@@ -256,6 +280,9 @@ export function losses(mix: Mix, count: number, parts: RelayParts = realParts): 
 }
 
 const STEPS = 90;
+const STEP_MS = 400;
+/** A read of more takes several steps. */
+const PAGE_ROWS = 3;
 
 /**
  * Two instances of the service on one database, three relays that hop between them and each other, and four verifiers that
@@ -266,10 +293,19 @@ const STEPS = 90;
 export function lostIn(seed: number, mix: Mix, parts: RelayParts = realParts): string[] {
   const random = randomOf(seed);
   const table = new Table();
-  const origins = [0, 1].map(() => new TrustBundle(() => 0, smallJournal()));
-  for (const origin of origins) table.readInto(origin);
-  const relays = [0, 1, 2].map(() => new Client(parts));
-  const verifiers = [0, 1, 2, 3].map(() => new Client(null));
+  let passedMs = 0;
+  const nowMs = () => passedMs;
+  const origins = [0, 1].map(() => new TrustBundle(nowMs, smallJournal()));
+  const reads = new Map<TrustBundle, Generator<void, void, undefined>>();
+  /** The next page of a read, or the first of the next one. */
+  const read = (origin: TrustBundle, pageRows = PAGE_ROWS) => {
+    const page = reads.get(origin) ?? table.readInto(origin, nowMs, pageRows);
+    if (page.next().done) reads.delete(origin);
+    else reads.set(origin, page);
+  };
+  for (const origin of origins) read(origin);
+  const relays = [0, 1, 2].map(() => new Client(parts, nowMs));
+  const verifiers = [0, 1, 2, 3].map(() => new Client(null, nowMs));
   const clients = [...relays, ...verifiers];
   const chunk = () => random(2);
   const pick = <T>(from: readonly T[]) => from[random(from.length)] as T;
@@ -288,6 +324,7 @@ export function lostIn(seed: number, mix: Mix, parts: RelayParts = realParts): s
   );
 
   for (let step = 0; step < STEPS; step += 1) {
+    passedMs += STEP_MS;
     switch (pick(steps)) {
       case 'begin':
         table.begin();
@@ -299,7 +336,7 @@ export function lostIn(seed: number, mix: Mix, parts: RelayParts = realParts): s
         pick(origins).revoke([revocation(table.commit(table.begin()))]);
         break;
       case 'read':
-        table.readInto(pick(origins));
+        read(pick(origins));
         break;
       case 'deliver': {
         const client = pick(clients);
@@ -317,7 +354,7 @@ export function lostIn(seed: number, mix: Mix, parts: RelayParts = realParts): s
         const { relay } = relays[place] as Client;
         if (relay) loseWatchersOf(relay.bundle);
         relays[place]?.lose();
-        const fresh = new Client(parts);
+        const fresh = new Client(parts, nowMs);
         clients.splice(clients.indexOf(relays[place] as Client), 1, fresh);
         relays[place] = fresh;
         break;
@@ -328,7 +365,8 @@ export function lostIn(seed: number, mix: Mix, parts: RelayParts = realParts): s
     }
   }
   for (const transaction of [...table.running]) table.commit(transaction);
-  for (const origin of origins) table.readInto(origin);
+  reads.clear();
+  for (const origin of origins) read(origin, Infinity);
   for (const client of clients) if (client.stream === null) connect(client);
   // Down a chain of three relays, one update at a time.
   const newest = origins.map(cursorOf);

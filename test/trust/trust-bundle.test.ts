@@ -115,14 +115,50 @@ describe('a bundle', () => {
   });
 
   test('R10 lets nobody resume at or below the first list of a relay, whose order is not known', () => {
-    const relay = new TrustBundle();
+    const relay = new TrustBundle(() => 0);
     relay.applyBatch({ revocations: [revocation('a')], cursor: 50n, isSnapshot: true });
+    // Nor with any other cursor, before everything from then on is known.
+    relay.confirm(1_999);
+    expect(relay.missedSince(51n)).toBeNull();
+    relay.confirm(2_000);
     expect([relay.missedSince(49n), relay.missedSince(50n), relay.addedSince(50n)]).toEqual([null, null, []]);
     relay.applyBatch({ revocations: [revocation('b')], cursor: 60n, isSnapshot: false });
-    expect([relay.missedSince(50n), ids(relay.missedSince(51n))]).toEqual([null, ['b']]);
+    expect(relay.missedSince(50n)).toBeNull();
+    expect(ids(relay.addedSince(51n))).toEqual(['b']);
     // Another instance is behind: what is known stays known.
     relay.applyBatch({ revocations: [revocation('c')], cursor: 55n, isSnapshot: false });
-    expect([relay.cursor, ids(relay.missedSince(60n))]).toEqual([60n, ['b', 'c']]);
+    expect([relay.cursor, ids(relay.addedSince(60n))]).toEqual([60n, ['b', 'c']]);
+  });
+
+  test('R10 sends a relayed revocation to whoever resumes, until a later read settles its place', () => {
+    let nowMs = 0;
+    const relay = new TrustBundle(() => nowMs);
+    relay.applyBatch({ revocations: [], cursor: 10n, isSnapshot: true });
+    relay.confirm(2_000);
+    // An instance that is reading many pages sends one on before its cursor moves to 30; another instance may be there already.
+    nowMs = 5_000;
+    relay.applyBatch({ revocations: [revocation('early')], cursor: 14n, isSnapshot: false });
+    relay.applyBatch({ revocations: [], cursor: 30n, isSnapshot: false });
+    relay.confirm(6_999);
+    expect(ids(relay.missedSince(25n))).toEqual(['early']);
+    relay.applyBatch({ revocations: [], cursor: 40n, isSnapshot: false });
+    relay.confirm(7_000);
+    expect([ids(relay.missedSince(40n)), ids(relay.missedSince(25n))]).toEqual([['early'], ['early']]);
+    relay.applyBatch({ revocations: [], cursor: 41n, isSnapshot: false });
+    expect(relay.missedSince(41n)).toEqual([]);
+  });
+
+  test('R10 gives a full list to whoever resumes while too much has no place yet', () => {
+    const relay = new TrustBundle(() => 0);
+    relay.applyBatch({ revocations: [], cursor: 10n, isSnapshot: true });
+    relay.confirm(2_000);
+    expect(relay.missedSince(11n)).toBeNull();
+    const many = Array.from({ length: 100_001 }, (_, index) => revocation(`of ${index}`));
+    relay.applyBatch({ revocations: many, cursor: 20n, isSnapshot: false });
+    expect(relay.missedSince(20n)).toBeNull();
+    relay.confirm(2_000);
+    relay.applyBatch({ revocations: [], cursor: 21n, isSnapshot: false });
+    expect([relay.missedSince(20n), relay.missedSince(21n)]).toEqual([null, []]);
   });
 
   test('R10 announces what a full list adds, also when it took effect with a chunk before', () => {

@@ -27,12 +27,12 @@ class Tokens(NamedTuple):
 
 
 class Instance:
-    """One process of `postern serve`."""
+    """One process of `postern serve`, or of another command."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, environment: dict[str, str], log: Path, command: tuple[str, ...] = ("serve",)) -> None:
         self.environment = environment
         with log.open("ab") as file:
-            self._process = subprocess.Popen((*POSTERN, "serve"), env=environment, stdout=subprocess.PIPE, stderr=file)
+            self._process = subprocess.Popen((*POSTERN, *command), env=environment, stdout=subprocess.PIPE, stderr=file)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -116,6 +116,13 @@ class Center:
     def instance(self, listen: str = "127.0.0.1:0", **settings: str) -> Instance:
         return self._start({**self._shared, "POSTERN_GRPC_LISTEN": listen, **settings})
 
+    def relay(self) -> Instance:
+        """A relay of the first instance."""
+        account = {"POSTERN_CLIENT_ID": self.account.client_id, "POSTERN_CLIENT_SECRET": self.account.client_secret}
+        environment = {name: value for name, value in self._shared.items() if not name.startswith(("POSTERN_", "DATABASE_"))}
+        listen = {"POSTERN_GRPC_LISTEN": "127.0.0.1:0", "POSTERN_HTTP_LISTEN": "127.0.0.1:0", "POSTERN_RELAY": "on"}
+        return self._start({**environment, **listen, **account}, ("sidecar", "--upstream", self.first.grpc))
+
     def signal_database(self, number: signal.Signals) -> None:
         """To all processes of PostgreSQL: the first, and those that it has started."""
         first = (self._data / "pgdata/postmaster.pid").read_text().split()[0]
@@ -128,7 +135,7 @@ class Center:
             instance.stop()
         shutil.rmtree(self.folder)
 
-    def _start(self, environment: dict[str, str]) -> Instance:
-        instance = Instance(environment, self._log)
+    def _start(self, environment: dict[str, str], command: tuple[str, ...] = ("serve",)) -> Instance:
+        instance = Instance(environment, self._log, command)
         self._instances.append(instance)
         return instance

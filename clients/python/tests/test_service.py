@@ -47,6 +47,19 @@ def test_a_token_is_verified_and_refused_after_its_revocation(center: Center, ve
     until(lambda: answer(verifier, other.access_token) == "TOKEN_REVOKED", "this revocation arrives, too")
 
 
+def test_a_verifier_at_a_relay_gets_its_tokens_from_the_service(center: Center, until: Until) -> None:
+    """R63."""
+    relay = center.relay()
+    with verifier_of(center, relay.grpc, token_address=center.first.grpc) as verifier:
+        token = center.first.login().access_token
+        until(lambda: isinstance(answer(verifier, token), Caller), "the list arrives")
+        center.first.revoke(token)
+        until(lambda: answer(verifier, token) == "TOKEN_REVOKED", "the revocation arrives")
+    with verifier_of(center, relay.grpc) as lost:
+        answer(lost, token)
+        until(lambda: "UNIMPLEMENTED" in str(lost.state().failure), "the relay issues no token")
+
+
 def test_levels_are_read_as_the_service_writes_them(center: Center, verifier: Verifier) -> None:
     """M51."""
     before = int(time.time())

@@ -1,5 +1,5 @@
 import { Rejected } from '../../domain/rejection.ts';
-import type { EncodedMessage } from '../../rpc/encoded-message.ts';
+import { EncodedMessage } from '../../rpc/encoded-message.ts';
 import type { StreamCall } from '../../rpc/handlers.ts';
 
 const MAX_PENDING_UPDATES = 1_024;
@@ -11,17 +11,14 @@ const MAX_PENDING_BYTES = 1024 * 1024;
  */
 export class SubscriberQueue {
   readonly #call: StreamCall;
-  #pending: EncodedMessage[] = [];
+  #pending: (EncodedMessage | (() => EncodedMessage))[] = [];
   #pendingBytes = 0;
+  #hasHeartbeat = false;
   #wake: (() => void) | null = null;
 
   constructor(call: StreamCall) {
     this.#call = call;
     call.signal.addEventListener('abort', () => this.#wake?.(), { once: true });
-  }
-
-  get hasPending(): boolean {
-    return this.#pending.length > 0;
   }
 
   /**
@@ -43,13 +40,31 @@ export class SubscriberQueue {
     this.#wake?.();
   }
 
+  /**
+   * Adds a heartbeat, unless one is waiting. It is encoded when it is sent: behind a large round it waits for seconds, and with
+   * an age from before them the subscriber would take itself for fresher than it is. A subscriber with pending updates needs
+   * it as well: under constant load it always has some, and only a heartbeat says how old they are.
+   */
+  pushHeartbeat(encode: () => EncodedMessage): void {
+    if (this.#hasHeartbeat) return;
+    this.#hasHeartbeat = true;
+    this.#pending.push(encode);
+    this.#wake?.();
+  }
+
   /** Yields the updates in order until the call ends. */
   async *updates(): AsyncGenerator<EncodedMessage, void, undefined> {
     while (!this.#call.signal.aborted) {
       const batch = this.#pending;
       this.#pending = [];
       this.#pendingBytes = 0;
-      yield* batch;
+      for (const update of batch) {
+        if (update instanceof EncodedMessage) yield update;
+        else {
+          this.#hasHeartbeat = false;
+          yield update();
+        }
+      }
       if (this.#pending.length === 0) await this.#nextPush();
     }
   }

@@ -99,9 +99,11 @@ export class TrustBroadcaster {
 
   #heartbeat(): void {
     this.#sendPending();
-    const update = heartbeatUpdate(this.#cursor(), this.#trust.ageMs, this.relayPath());
-    // A subscriber with pending updates needs no heartbeat: each update shows that the stream is alive.
-    for (const subscriber of this.#subscribers) if (!subscriber.hasPending) subscriber.push([update]);
+    const cursor = this.#cursor();
+    const knownAtMs = performance.now() - this.#trust.ageMs;
+    const relayPath = this.relayPath();
+    const encode = () => heartbeatUpdate(cursor, performance.now() - knownAtMs, relayPath);
+    for (const subscriber of this.#subscribers) subscriber.pushHeartbeat(encode);
   }
 
   #push(round: readonly EncodedMessage[]): void {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 
 import { TrustUpdate } from '../../../src/generated/postern/v1/trust.ts';
 import { EncodedMessage } from '../../../src/rpc/encoded-message.ts';
@@ -43,13 +43,15 @@ function subscribe(): string[] {
   const controller = new AbortController();
   const call = { signal: controller.signal, fail: () => controller.abort() } as unknown as StreamCall;
   const watcher = new SubscriberQueue(call);
-  jest.spyOn(watcher, 'push').mockImplementation((round) => {
+  const push = (round: readonly EncodedMessage[]) => {
     for (const { bytes } of round) {
       const { cursor, update } = TrustUpdate.decode(bytes);
       const count = update?.$case === 'revocations' ? ` ${update.value.revocations.length}` : '';
       lines.push(`${cursor} ${update?.$case ?? ''}${count}`);
     }
-  });
+  };
+  jest.spyOn(watcher, 'push').mockImplementation(push);
+  jest.spyOn(watcher, 'pushHeartbeat').mockImplementation((encode) => push([encode()]));
   broadcaster.subscribe(watcher);
   watchers.push(watcher);
   return lines;
@@ -105,7 +107,6 @@ test('R50 a round that is larger than the limits ends no stream, also while it i
   queue.push([update]);
   queue.push([update]);
   for (let taken = 1; taken < round.length + 2; taken++) await updates.next();
-  expect(queue.hasPending).toBe(false);
   expect(fail).not.toHaveBeenCalled();
 });
 
@@ -117,5 +118,50 @@ test('R50 a subscriber that reads too slowly loses its stream', () => {
   expect(fail).not.toHaveBeenCalled();
   queue.push([update]);
   expect(fail).toHaveBeenCalledTimes(1);
-  expect(queue.hasPending).toBe(false);
+});
+
+describe('R61 heartbeats', () => {
+  /** A subscriber whose updates are read with `next`. */
+  const reader = () => {
+    const call = { signal: new AbortController().signal, fail: jest.fn() } as unknown as StreamCall;
+    const queue = new SubscriberQueue(call);
+    broadcaster.subscribe(queue);
+    watchers.push(queue);
+    const updates = queue.updates();
+    return async () => {
+      const { value } = await updates.next();
+      return value && TrustUpdate.decode(value.bytes).update;
+    };
+  };
+
+  test('come under constant load, when something is always pending', async () => {
+    const others = { push: () => undefined, pushHeartbeat: () => undefined };
+    for (let count = 0; count < 1_000; count++) {
+      watchers.push({ ...others } as unknown as SubscriberQueue);
+      broadcaster.subscribe(watchers.at(-1) as SubscriberQueue);
+    }
+    const next = reader();
+    let heartbeats = 0;
+    const read = async () => {
+      for (;;) if ((await next())?.$case === 'heartbeat') heartbeats += 1;
+    };
+    void read();
+    for (let passedMs = 0; passedMs < 10_000; passedMs += 10) {
+      applyRevocation();
+      await jest.advanceTimersByTimeAsync(10);
+    }
+    expect(heartbeats).toBe(5);
+  });
+
+  test('have the age of the moment at which they are sent, and do not pile up', async () => {
+    const next = reader();
+    applyRevocation();
+    jest.runAllTicks();
+    expect((await next())?.$case).toBe('revocations');
+    jest.advanceTimersByTime(9_000);
+    expect(await next()).toMatchObject({ $case: 'heartbeat', value: { newsAgeMs: 9_000 } });
+    applyRevocation();
+    jest.runAllTicks();
+    expect((await next())?.$case).toBe('revocations');
+  });
 });

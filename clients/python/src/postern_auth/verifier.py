@@ -65,6 +65,7 @@ class Verifier:
         token_file: str | os.PathLike[str] | None = None,
         service_account: str = "",
         api_audience: str = "",
+        token_address: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         insecure: bool = False,
         jwks_url: str | None = None,
@@ -79,6 +80,7 @@ class Verifier:
         :param token_file: the file of a `WorkloadCredential`, in place of a client_id and its secret
         :param service_account: the account to be, if the workload is bound to several
         :param api_audience: Postern's own audience, if it is not the first of its audiences
+        :param token_address: where the account gets its tokens, if `address` is a relay, which issues none
         :param audience: an audience that every token must name, unless `verify` is called with another
         :param max_staleness: how old the known revocations may be, in seconds
         :param when_stale: what happens beyond that: `refuse` with TRUST_STALE, or `accept` by what is known
@@ -100,6 +102,9 @@ class Verifier:
             if issuer is not None or audiences:
                 raise ValueError("issuer and audiences come from Postern; they are needed with jwks_url only")
             upstream = Upstream(address, credentials, insecure)
+            issuing = upstream if token_address is None else Upstream(token_address, credentials, insecure)
+            if token_address is not None and client_id is None and token_file is None:
+                raise ValueError("token_address is of no use without an account; set client_id or token_file")
             if (client_id is None) != (client_secret is None):
                 raise ValueError("client_id and client_secret go together; set both or neither")
             if (token_file is not None and client_id is not None) or (service_account and token_file is None):
@@ -108,18 +113,16 @@ class Verifier:
             def new_stream(trust: Trust) -> StreamSource:
                 credential: Credential | None = None
                 if token_file is not None:
-                    credential = WorkloadCredential(
-                        upstream, token_file, service_account=service_account, audience=api_audience
-                    )
+                    credential = WorkloadCredential(issuing, token_file, service_account=service_account, audience=api_audience)
                 if client_id is not None and client_secret is not None:
-                    credential = ServiceCredential(upstream, client_id, client_secret, audience=api_audience)
+                    credential = ServiceCredential(issuing, client_id, client_secret, audience=api_audience)
                 return StreamSource(upstream, credential, trust)
 
             self._new_source = new_stream
             new_stream(self._new_trust())
         else:
             account = (client_id, client_secret, token_file)
-            if account != (None, None, None) or credentials is not None or service_account or api_audience:
+            if account != (None, None, None) or credentials is not None or service_account or api_audience or token_address:
                 raise ValueError("with jwks_url there is no account and no connection to Postern; set an address instead")
             url, accepted = str(jwks_url), tuple(audiences)
             if not is_name(issuer) or isinstance(audiences, str) or not accepted or not all(map(is_name, accepted)):
