@@ -283,3 +283,25 @@ test('R38 a collector that comes back gets the next spans', async () => {
   expect(failures.counts[0]?.[1]).toBe(1);
   expect(collector.bodies).toHaveLength(2);
 });
+
+test('R35 a call that is not sampled has no spans, not even in the trace of the call before it on its connection', async () => {
+  const collector = new Collector();
+  closers.push(() => collector.stop());
+  const { telemetry } = start({
+    OTEL_EXPORTER_OTLP_ENDPOINT: await collector.start(),
+    OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+  });
+  const { tracing } = telemetry;
+  const unsampled = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-00`;
+  const one = tracing?.startCall(LOGIN, () => []);
+  const other = tracing?.startCall(LOGIN, (name) => (name === 'traceparent' ? [unsampled] : []));
+  const query = () => tracing?.span('database', () => Promise.resolve());
+  await one?.run(() => other?.run(query));
+  await other?.run(query);
+  for (const call of [one, other])
+    call?.end({ code: 0 }, { path: LOGIN.path, requestId: 'r', reason: undefined });
+  await telemetry.stop();
+  expect(one?.sampled).toBeDefined();
+  expect(other?.sampled).toBeUndefined();
+  expect(collector.spans.map(({ name }) => name)).toEqual(['postern.v1.AuthService/Login']);
+});
