@@ -50,6 +50,7 @@ export function simulate(tree, options) {
   const [origin] = tree.nodes;
   const knownBy = new Int32Array(tree.verifiers);
   const confirmedBy = new Float64Array(tree.verifiers);
+  const countedMs = new Float64Array(tree.verifiers);
   const lateMs = limitsMs.map(() => 0);
   let maxAgeMs = 0;
   let receiverBusyMs = 0;
@@ -81,10 +82,12 @@ export function simulate(tree, options) {
     if (known > knownBy[verifier]) knownBy[verifier] = known;
   }
 
+  /** Counts how late a verifier was up to now, and once: a heartbeat of a relay without an upstream confirms nothing new. */
   function confirm(verifier, confirmedMs, ms) {
-    const ageMs = ms - confirmedBy[verifier];
-    if (ageMs > maxAgeMs) maxAgeMs = ageMs;
-    for (const [index, limitMs] of limitsMs.entries()) lateMs[index] += Math.max(0, ageMs - limitMs);
+    maxAgeMs = Math.max(maxAgeMs, ms - confirmedBy[verifier]);
+    for (const [index, limitMs] of limitsMs.entries())
+      lateMs[index] += Math.max(0, ms - Math.max(confirmedBy[verifier] + limitMs, countedMs[verifier]));
+    countedMs[verifier] = Math.max(countedMs[verifier], ms);
     confirmedBy[verifier] = Math.max(confirmedBy[verifier], confirmedMs);
   }
 
@@ -186,9 +189,9 @@ export function simulate(tree, options) {
     });
   }
 
-  function fail({ node, forMs, silent }, ms) {
-    node.downFromMs = ms;
-    node.upAtMs = ms + forMs;
+  function fail({ node, silent }, ms) {
+    // What it was still sending is lost.
+    node.busyUntilMs = node.upAtMs;
     const children = [...node.relays, ...node.verifiers];
     node.relays = [];
     node.verifiers = [];
@@ -212,8 +215,15 @@ export function simulate(tree, options) {
   }
   for (const node of tree.nodes)
     events.at(random.next() * HEARTBEAT_EVERY_MS, (atMs) => heartbeat(node, atMs));
-  for (const failure of failures) events.at(failure.atMs, (atMs) => fail(failure, atMs));
+  for (const failure of failures) {
+    // Known before, so that a round that has begun ends with the process.
+    failure.node.downFromMs = failure.atMs;
+    failure.node.upAtMs = failure.atMs + failure.forMs;
+    events.at(failure.atMs, (atMs) => fail(failure, atMs));
+  }
   events.runUntil(untilMs);
+  if (limitsMs.length > 0)
+    for (const [verifier, confirmedMs] of confirmedBy.entries()) confirm(verifier, confirmedMs, untilMs);
   const inTime = lateMs.map((ms) => 1 - ms / (untilMs * tree.verifiers));
   const missing = knownBy.reduce(
     (sum, known, verifier) => sum + Number(verifier % sampleEvery === 0 && known < commitsMs.length),

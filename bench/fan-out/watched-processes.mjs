@@ -30,7 +30,11 @@ export async function withWatchers({ relays, watchers, revocations, connecting =
     for (let index = 0; index < relays; index++) {
       const address = `unix:${join(folder, String(index))}`;
       const relay = await startMeasured([postern, 'sidecar', '--upstream', origin.ready.address], {
-        environment: { POSTERN_RELAY: 'on', POSTERN_GRPC_LISTEN: address },
+        environment: {
+          POSTERN_RELAY: 'on',
+          POSTERN_GRPC_LISTEN: address,
+          POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+        },
       });
       stops.push(relay.stop);
       servers.push(relay);

@@ -121,7 +121,7 @@ function watch(address, token) {
     isComplete = true;
     onComplete();
   };
-  stream.end(framed(WatchTrustRequest.encode({ cursor: '' }).finish()));
+  stream.end(framed(WatchTrustRequest.encode({ cursor: '', relayId: Buffer.alloc(0) }).finish()));
   return {
     complete: withinLimit(complete),
     nextRevocation: () => new Promise((resolve) => (onRevocation = resolve)),

@@ -104,7 +104,7 @@ export function loadSettings(variables: Environment = process.env, options: Load
   const values = Object.fromEntries(
     rowsByKey.map(([key, row]) => [key, provided.has(key) ? provided.get(key) : row.fallback(context)]),
   ) as unknown as SettingValues;
-  const otel = readTelemetry(environment, purpose, (path) => isReadable(path, readFile));
+  const otel = readTelemetry(environment, purpose, (path) => readFile(path));
   const lines = [
     ...faults.values(),
     ...otel.faults.filter((line) => !line.startsWith(`${settingRows.otlpEndpoint.name} `)),
@@ -277,15 +277,6 @@ function textOfFile(path: string, readFile: ReadFile): string {
   const content = withoutFinalLineEnds(text);
   if (content === '') throw new InvalidSetting('names an empty file; write the secret into it');
   return content;
-}
-
-function isReadable(path: string, readFile: ReadFile): boolean {
-  try {
-    readFile(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function readTextFile(path: string): string {

@@ -20,7 +20,7 @@ const MAX_MS = 2 ** 31 - 1;
 
 /** The URL at which an OpenTelemetry collector receives OTLP. */
 export const endpoint: SettingParser<string> = (text) => {
-  if (!/^https?:\/\/[\x21-\x7e]+$/.test(text) || !URL.canParse(text) || /[?#@]/.test(text))
+  if (!/^https?:\/\/[^/\\][\x21-\x7e]*$/.test(text) || !URL.canParse(text) || /[?#@]/.test(text))
     throw new InvalidSetting('must be an http or https URL, such as http://127.0.0.1:4318');
   return text;
 };
@@ -66,11 +66,21 @@ export const serviceName: SettingParser<string> = (text) => {
 export const resourceAttributes: SettingParser<Readonly<Record<string, string>>> = (text) =>
   pairs(text, (name) => name !== '' && !hasControlCharacter(name), 'environment=production,team=login');
 
-/** Names by RFC 9110, section 5.6.2. The fault has no part of the text: values are often credentials. */
+/**
+ * Names and values that HTTP and gRPC both can send: any other would be refused by the library that sends it, in a message with
+ * the value. The fault has no part of the text: values are often credentials.
+ */
 export const headers: SettingParser<Readonly<Record<string, string>>> = (text) => {
-  const read = pairs(text, (name) => /^[\w!#$%&'*+.^`|~-]+$/.test(name), 'api-key=SECRET');
-  return Object.fromEntries(Object.entries(read).map(([name, content]) => [name.toLowerCase(), content]));
+  const read = Object.entries(pairs(text, isHeaderName, 'api-key=SECRET'));
+  if (!read.every(([, content]) => /^[\x20-\x7e]*$/.test(content)))
+    throw new InvalidSetting('has a value with characters that no header can have; use those of ASCII');
+  return Object.fromEntries(read.map(([name, content]) => [name.toLowerCase(), content]));
 };
+
+/** gRPC has values of names that end with `-bin` in another form. */
+function isHeaderName(name: string): boolean {
+  return /^[\w.-]+$/.test(name) && !/-bin$/i.test(name);
+}
 
 function pairs(
   text: string,
@@ -163,10 +173,16 @@ export function only(choice: string): SettingParser<null> {
   };
 }
 
-export function readableFile(canRead: (path: string) => boolean): SettingParser<string> {
+/** For commands that send nothing: they may run as a user who must not read the file. */
+export const anyPath: SettingParser<string> = (text) => text;
+
+export function readableFile(readFile: (path: string) => string): SettingParser<string> {
   return (text) => {
-    if (text.includes('\0') || !canRead(text))
+    try {
+      readFile(text);
+    } catch {
       throw new InvalidSetting("names a file that cannot be read; check the path and the file's permissions");
+    }
     return text;
   };
 }

@@ -1,5 +1,7 @@
 import type { Environment, SettingsPurpose } from './setting-values.ts';
 import { InvalidSetting } from './setting-parsers.ts';
+import { listens } from './setting-warnings.ts';
+import { telemetryFileFaults } from './telemetry-file-faults.ts';
 import * as value from './telemetry-parsers.ts';
 import { honouredNames, ineffectiveNames } from './telemetry-names.ts';
 
@@ -58,7 +60,7 @@ const SIGNAL_PATH: Readonly<Record<Signal, string>> = { traces: 'v1/traces', met
 export function readTelemetry(
   variables: Environment,
   purpose: SettingsPurpose,
-  canRead: (path: string) => boolean,
+  readFile: (path: string) => string,
 ): TelemetryRead {
   const faults: string[] = [];
   const names = Object.keys(variables).filter((name) => name.startsWith('OTEL_') && variables[name] !== '');
@@ -82,7 +84,12 @@ export function readTelemetry(
       read(`OTEL_EXPORTER_OTLP_${suffix}`, parse, fallback),
     );
   const file = (signal: Signal, suffix: string) =>
-    ofSignal<string | null>(signal, suffix, value.readableFile(canRead), null);
+    ofSignal<string | null>(
+      signal,
+      suffix,
+      listens(purpose) ? value.readableFile(readFile) : value.anyPath,
+      null,
+    );
 
   const otlp = (signal: Signal): OtlpSettings => {
     const protocol = ofSignal<OtlpProtocol>(signal, 'PROTOCOL', value.protocol, 'http/protobuf');
@@ -128,7 +135,7 @@ export function readTelemetry(
   const settings: TelemetrySettings = {
     resource: {
       ...attributes,
-      'service.name': read('OTEL_SERVICE_NAME', value.serviceName, attributes['service.name'] ?? defaultName),
+      'service.name': read('OTEL_SERVICE_NAME', value.serviceName, attributes['service.name'] || defaultName),
     },
     // Read for both signals, so that every fault is reported, used or not.
     traces: keepIf(sendsTraces, otlp('traces')),
@@ -152,7 +159,11 @@ export function readTelemetry(
   const isUsed = settings.traces !== null || settings.metrics !== null;
   return {
     telemetry: !isDisabled && isUsed ? settings : null,
-    faults: [...faults, ...pairFaults(settings)],
+    faults: [
+      ...faults,
+      ...pairFaults(settings),
+      ...(listens(purpose) ? telemetryFileFaults(settings, variables, readFile) : []),
+    ],
     warnings: names.flatMap((name) => warningAbout(name)),
   };
 }

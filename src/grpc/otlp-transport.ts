@@ -51,11 +51,20 @@ export function otlpGrpcTransport(otlp: OtlpSettings, signal: Signal) {
           else
             resolve({
               status: RETRYABLE.includes(error.code) ? 'retryable' : 'failure',
-              error: new Error(status[error.code]),
+              error: new Error(reasonOf(error)),
             });
         };
         client.makeUnaryRequest(METHODS[signal], asIs, asIs, Buffer.from(data), metadata, { deadline }, done);
       }),
     shutdown: () => client.close(),
   };
+}
+
+/** The code, and why there is no connection: grpc-js has that among its words, in an error without a code. */
+function reasonOf({ code, details }: ServiceError): string {
+  const cause =
+    /^No connection established\. Last error: (?:Error: )?([^\n]{1,200}?)(?: \(|\. Resolution note|\\n|$)/.exec(
+      details,
+    );
+  return cause === null ? status[code] : `${status[code]} (${cause[1]})`;
 }

@@ -113,6 +113,33 @@ describe('the simulation', () => {
     expect(silent.delays.max).toBeLessThan(12_500);
   });
 
+  test('a process that dies sends nothing of its round any more', () => {
+    // The round would last from 5,010 to 5,030 ms.
+    const { delays, missing } = run([1_000], (tree) => ({
+      feed: false,
+      failures: [{ node: tree.nodes[0], atMs: 5_020, forMs: 3_000, silent: false }],
+    }));
+    expect(missing).toBe(0);
+    expect(delays.quantile(0.4)).toBeLessThan(20);
+    expect(delays.quantile(0.6)).toBeGreaterThan(3_000);
+  });
+
+  test('counts the time without an upstream once, and up to the end', () => {
+    const lost = (node: 0 | 1) =>
+      run([1, 5], (tree) => ({
+        untilMs: 40_000,
+        limitsMs: [10_000],
+        failures: [{ node: tree.nodes[node], atMs: 10_000, forMs: 1e9, silent: false }],
+      }));
+    // With a relay that still sends heartbeats and without one: a verifier is late from 20 s on, and less than a poll and two heartbeats sooner.
+    for (const { inTime, maxAgeMs } of [lost(0), lost(1)]) {
+      expect(inTime[0]).toBeLessThan(0.5);
+      expect(inTime[0]).toBeGreaterThan(0.37);
+      expect(maxAgeMs).toBeGreaterThan(30_000);
+      expect(maxAgeMs).toBeLessThan(35_000);
+    }
+  });
+
   test('is the same for the same seed', () => {
     const delays = (seed: number) => {
       const random = seededRandom(seed);

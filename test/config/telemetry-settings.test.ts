@@ -3,10 +3,12 @@ import { expect, test } from '@jest/globals';
 import { loadSettings, SettingsError } from '../../src/config/load-settings.ts';
 import { honouredNames, ineffectiveNames } from '../../src/config/telemetry-names.ts';
 import { readTelemetry } from '../../src/config/telemetry-settings.ts';
+import { createAuthority } from '../support/certificates.ts';
 
 const URL = 'http://127.0.0.1:4318';
-const read = (variables: Record<string, string>, canRead = true) =>
-  readTelemetry(variables, 'serve', () => canRead);
+const authority = createAuthority('test');
+const read = (variables: Record<string, string>, readFile: (path: string) => string = () => authority.cert) =>
+  readTelemetry(variables, 'serve', readFile);
 const telemetryOf = (variables: Record<string, string>) => {
   const { telemetry, faults } = read(variables);
   expect(faults).toEqual([]);
@@ -79,7 +81,7 @@ test('R36 the service has the name of OTEL_SERVICE_NAME, or that of the attribut
   const attributes = { OTEL_RESOURCE_ATTRIBUTES: 'service.name=shop%20login,team=a=b' };
   expect(named(attributes)).toEqual({ 'service.name': 'shop login', team: 'a=b' });
   expect(named({ ...attributes, OTEL_SERVICE_NAME: 'login' })).toMatchObject({ 'service.name': 'login' });
-  const sidecar = readTelemetry({ OTEL_EXPORTER_OTLP_ENDPOINT: URL }, 'sidecar', () => true);
+  const sidecar = readTelemetry({ OTEL_EXPORTER_OTLP_ENDPOINT: URL }, 'sidecar', () => '');
   expect(sidecar.telemetry?.resource).toEqual({ 'service.name': 'postern-sidecar' });
 });
 
@@ -113,6 +115,10 @@ test.each([
   ['OTEL_EXPORTER_OTLP_METRICS_PROTOCOL', 'GRPC'],
   ['OTEL_EXPORTER_OTLP_HEADERS', 'api key=secret'],
   ['OTEL_EXPORTER_OTLP_HEADERS', 'api-key=secret%0d%0aevil: 1'],
+  ['OTEL_EXPORTER_OTLP_HEADERS', 'api-key=secret%C3%BC'],
+  ['OTEL_EXPORTER_OTLP_TRACES_HEADERS', 'api-key-bin=secret'],
+  ['OTEL_EXPORTER_OTLP_METRICS_HEADERS', 'api*key=secret'],
+  ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http:///v1/traces'],
   ['OTEL_EXPORTER_OTLP_TIMEOUT', '10s'],
   ['OTEL_EXPORTER_OTLP_TIMEOUT', '99999999999'],
   ['OTEL_EXPORTER_OTLP_COMPRESSION', 'zstd'],
@@ -128,10 +134,43 @@ test.each([
 
 test('R37 a file that cannot be read, and half of a client certificate, are refused', () => {
   const path = { OTEL_EXPORTER_OTLP_ENDPOINT: URL, OTEL_EXPORTER_OTLP_CLIENT_KEY: '/key.pem' };
-  expect(read(path, false).faults).toEqual([
+  const unreadable = () => {
+    throw new Error('EACCES');
+  };
+  expect(read(path, unreadable).faults).toEqual([
     expect.stringMatching(/^OTEL_EXPORTER_OTLP_CLIENT_KEY names a file that cannot be read/),
   ]);
-  expect(read(path).faults).toEqual([expect.stringMatching(/CLIENT_CERTIFICATE and .* go together/)]);
+  // A command of another user sends nothing, and needs no key.
+  expect(readTelemetry(path, 'command', unreadable).faults.join()).not.toMatch(/cannot be read/);
+  expect(read(path).faults).toContainEqual(expect.stringMatching(/CLIENT_CERTIFICATE and .* go together/));
+});
+
+test('R37 TLS files without a certificate or a key, or that do not belong together, are refused at the start', () => {
+  const issued = authority.issue({ dns: ['postern'] });
+  const files: Record<string, string> = {
+    '/ca.pem': authority.cert,
+    '/client.pem': issued.cert,
+    '/key.pem': issued.key,
+    '/other.pem': authority.issue({}).key,
+    '/text': 'no PEM',
+  };
+  const faultsOf = (variables: Record<string, string>) =>
+    read(
+      { OTEL_EXPORTER_OTLP_ENDPOINT: URL, OTEL_METRICS_EXPORTER: 'otlp', ...variables },
+      (path) => files[path] ?? '',
+    ).faults;
+  const PREFIX = 'OTEL_EXPORTER_OTLP';
+  const pair = { [`${PREFIX}_CLIENT_CERTIFICATE`]: '/client.pem', [`${PREFIX}_CLIENT_KEY`]: '/key.pem' };
+  expect(faultsOf({ ...pair, [`${PREFIX}_CERTIFICATE`]: '/ca.pem' })).toEqual([]);
+  expect(faultsOf({ [`${PREFIX}_CERTIFICATE`]: '/text' })).toEqual([
+    expect.stringMatching(/^OTEL_EXPORTER_OTLP_CERTIFICATE holds no certificate/),
+  ]);
+  expect(faultsOf({ [`${PREFIX}_METRICS_CERTIFICATE`]: '/text' })).toEqual([
+    expect.stringMatching(/^OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE holds no certificate/),
+  ]);
+  expect(faultsOf({ ...pair, [`${PREFIX}_CLIENT_KEY`]: '/other.pem' })).toEqual([
+    expect.stringMatching(/^OTEL_EXPORTER_OTLP_CLIENT_KEY is not the key/),
+  ]);
 });
 
 test('R37 a variable without an effect is named in a warning, and refuses no start', () => {

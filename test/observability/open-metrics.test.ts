@@ -44,6 +44,8 @@ test.each([
     true,
   ],
   ['application/openmetrics-text;q=0.2, text/plain', false],
+  ['application/openmetrics-text;q=0.1, */*', false],
+  ['application/openmetrics-text;q=0.5, text/*;q=0.2, */*', true],
   ['application/openmetrics-text;q=0', false],
   ['application/openmetrics-text;q=x', false],
 ])('R40 Accept: %s', (accept, preferred) => {

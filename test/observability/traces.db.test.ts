@@ -21,7 +21,7 @@ const header = ({ trace, span }: typeof incoming, flags: string) => ({
 
 describe('with a collector', () => {
   const collector = new Collector();
-  const secrets: string[] = [password, email];
+  const secrets: string[] = [password, email, 'of-the-caller'];
   let spans: Span[];
   let logLines: readonly string[];
   let openMetrics: Response;
@@ -41,7 +41,13 @@ describe('with a collector', () => {
     const { response } = await service.call(
       `${AUTH}/Login`,
       { email, password },
-      { ...header(incoming, '01'), 'x-request-id': 'request-1' },
+      {
+        ...header(incoming, '01'),
+        'x-request-id': 'request-1',
+        tracestate: 'vendor=of-the-caller',
+        baggage: 'user=of-the-caller',
+        'user-agent': 'of-the-caller',
+      },
     );
     const { access_token: access, refresh_token: refresh } = response as Record<string, string>;
     secrets.push(String(access), String(refresh));

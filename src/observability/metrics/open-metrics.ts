@@ -15,18 +15,19 @@ export function exposeOpenMetrics(collectors: Collectors): string {
 
 /** Whether a scraper prefers OpenMetrics (RFC 9110 section 12.5.1). Without the header, or in doubt, it gets the older format. */
 export function prefersOpenMetrics(accept: string | undefined): boolean {
-  const openMetrics = qualityOf(accept ?? '', 'application/openmetrics-text');
-  return openMetrics > 0 && openMetrics >= qualityOf(accept ?? '', 'text/plain');
+  const openMetrics = qualityOf(accept ?? '', 'application/openmetrics-text') ?? 0;
+  const text = ['text/plain', 'text/*', '*/*'].map((type) => qualityOf(accept ?? '', type));
+  return openMetrics > 0 && openMetrics >= (text.find((quality) => quality !== undefined) ?? 0);
 }
 
-function qualityOf(accept: string, type: string): number {
+function qualityOf(accept: string, type: string): number | undefined {
   const qualities = accept.split(',').flatMap((part) => {
     const [name = '', ...parameters] = part.split(';').map((text) => text.trim().toLowerCase());
     if (name !== type) return [];
     const quality = parameters.find((parameter) => parameter.startsWith('q='));
     return [quality === undefined ? 1 : Number(quality.slice(2)) || 0];
   });
-  return Math.max(0, ...qualities);
+  return qualities.length === 0 ? undefined : Math.max(...qualities);
 }
 
 /** A family is named without `_total`, and with its unit where the name ends with it. */

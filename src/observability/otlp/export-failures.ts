@@ -39,6 +39,9 @@ export function reasonOf(error: unknown): string {
     readonly cause?: unknown;
   };
   if (typeof code === 'number' && name === 'OTLPExporterError') return `HTTP ${code}`;
+  // The SDK keeps no more of the status than that it may be tried again.
+  if (message === 'Export failed with retryable status')
+    return 'HTTP 429, 502, 503 or 504 until the time limit';
   if (typeof code === 'string') return code;
   if (errors && errors.length > 0) return reasonOf(errors[0]);
   return cause === undefined ? (message ?? 'no answer') : reasonOf(cause);

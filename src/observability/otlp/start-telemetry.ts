@@ -1,7 +1,7 @@
 import { type ExportResult, ExportResultCode } from '@opentelemetry/core';
 import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';
 
-import type { Signal, TelemetrySettings } from '../../config/telemetry-settings.ts';
+import type { OtlpSettings, Signal, TelemetrySettings } from '../../config/telemetry-settings.ts';
 import { withTimeout } from '../../domain/concurrency/timeout.ts';
 import type { Collectors } from '../metrics/exposition.ts';
 import { startTracing } from '../tracing/start-tracing.ts';
@@ -52,9 +52,14 @@ export function startTelemetry(
         metricExport = startMetricExport(collectors, settings, resource, metricExporter(metrics, parts));
     },
     async probe(signal) {
+      // Its end waits for the request, so that this must have the same limit.
+      const inTime = (otlp: OtlpSettings) => ({
+        ...otlp,
+        timeoutMs: Math.min(otlp.timeoutMs, STOP_LIMIT_MS),
+      });
       const exporter = {
-        traces: traces && traceExporter(traces, parts),
-        metrics: metrics && metricExporter(metrics, parts),
+        traces: traces && traceExporter(inTime(traces), parts),
+        metrics: metrics && metricExporter(inTime(metrics), parts),
       };
       const sent = new Promise<unknown>((resolve) => {
         const done = ({ code, error }: ExportResult) =>

@@ -28,8 +28,10 @@ const OTHER = '_OTHER';
 
 /** Starts the span of a call, by the stable conventions for RPC, or for HTTP where the path is no RPC. */
 export function startCallSpan(tracer: Tracer, call: TracedCall, parent: Context): Span {
-  const attributes = { ...startAttributes(call), ...networkAttributes(call) };
-  return tracer.startSpan(spanName(call), { kind: SpanKind.SERVER, attributes }, parent);
+  const span = tracer.startSpan(spanName(call), { kind: SpanKind.SERVER }, parent);
+  // Not given to the sampler, which needs none, so that a call that is not sampled does not make them.
+  if (span.isRecording()) span.setAttributes({ ...startAttributes(call), ...networkAttributes(call) });
+  return span;
 }
 
 /** Ends the span of a call with its status, its reason and the request id that is also in the log. */

@@ -7,7 +7,6 @@ import {
   SpanStatusCode,
   type TextMapGetter,
   trace,
-  TraceFlags,
 } from '@opentelemetry/api';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
 import type { Resource } from '@opentelemetry/resources';
@@ -35,7 +34,8 @@ const spanOptions: Readonly<
 };
 
 const headerGetter: TextMapGetter<HeaderReader> = {
-  get: (header, name) => [...header(name)],
+  // `tracestate` is any text of the caller, and would be sent with each span.
+  get: (header, name) => (name === 'traceparent' ? [...header(name)] : undefined),
   // The W3C propagator reads headers by name only.
   keys: () => [],
 };
@@ -64,13 +64,21 @@ export function startTracing(
   const propagator = new W3CTraceContextPropagator();
   const active = new AsyncLocalStorage<Context>();
 
+  /** Most calls, where sampling is for their cost: these have no context of their own. */
+  const notSampled: CallTrace = {
+    sampled: undefined,
+    // A request that was pipelined begins in the context of the one before.
+    run: (work) => (active.getStore() === undefined ? work() : active.exit(work)),
+    end: () => undefined,
+  };
   const startCall = (call: TracedCall, header: HeaderReader): CallTrace => {
     const parent = followsCaller ? propagator.extract(ROOT_CONTEXT, header, headerGetter) : ROOT_CONTEXT;
     const span = startCallSpan(tracer, call, parent);
+    if (!span.isRecording()) return notSampled;
     const context = trace.setSpan(parent, span);
-    const { traceId, spanId, traceFlags } = span.spanContext();
+    const { traceId, spanId } = span.spanContext();
     return {
-      sampled: (traceFlags & TraceFlags.SAMPLED) === 0 ? undefined : { traceId, spanId },
+      sampled: { traceId, spanId },
       run: (work) => active.run(context, work),
       end(finished, ofCall) {
         if (span.isRecording()) endCallSpan(span, call, finished, ofCall, writesOldAttributes);
