@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { gunzipSync } from 'node:zlib';
@@ -83,11 +84,19 @@ test.each([
 });
 
 test('R38 the end of the process does not wait for the time limit of an export', async () => {
-  const { telemetry, trace } = start({ OTEL_EXPORTER_OTLP_ENDPOINT: await blackHole() });
+  const held: ServerResponse[] = [];
+  const collector = new Collector((response) => held.push(response));
+  const { telemetry, trace } = start({ OTEL_EXPORTER_OTLP_ENDPOINT: await collector.start() });
+  // Answered in the end, with a refusal: the exporter would repeat a request that is cut off, long after the test.
+  closers.push(() => {
+    for (const response of held) response.writeHead(400).end();
+    collector.stop();
+  });
   trace(1);
   const beginMs = performance.now();
   await telemetry.stop();
   expect(performance.now() - beginMs).toBeLessThan(5_000);
+  expect(held).toHaveLength(1);
 });
 
 test('R38 a probe says whether the collector takes a request', async () => {
