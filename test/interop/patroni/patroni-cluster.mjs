@@ -124,7 +124,12 @@ export class PatroniCluster {
           maximum_lag_on_failover: 1_048_576,
           postgresql: {
             use_pg_rewind: true,
-            parameters: { max_connections: 100, wal_keep_size: '64MB', max_wal_senders: 6 },
+            parameters: {
+              max_connections: 100,
+              wal_keep_size: '64MB',
+              max_wal_senders: 6,
+              wal_sender_timeout: '10s',
+            },
           },
         },
         // Without fsync, here and below: this machine does not lose power in the middle of a test.
