@@ -282,6 +282,7 @@ const LOG_EVENTS = [
   'grpc',
   'migrated',
   'node',
+  'purge-failed',
   'purged-expired',
   'refusal-not-audited',
   'runtime',

@@ -164,12 +164,14 @@ export async function startService(
       if (change.kind === 'revocations' && change.isLocal) changeListener.notify();
     });
 
+    const warnOfPurge = deduplicatedWarning(log, 'purge-failed');
     const purge = new ExpiryPurge({
       database,
       report(rows) {
         counts.purgedRows += rows;
         log.info({ rows }, 'purged-expired');
       },
+      onFailed: (error) => warnOfPurge(unavailableDetail(error)),
     });
     cleanups.push(() => purge.stop());
 

@@ -10,6 +10,7 @@ import { type DatabaseAddress, serversOf } from './connection/database-address.t
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import { ConnectionQueue } from './connection/connection-queue.ts';
 import {
+  ANSWER_MARGIN_MS,
   CONNECT_LIMIT_MS,
   CONNECT_TIMEOUT_MS,
   IDLE_IN_TRANSACTION_TIMEOUT_MS,
@@ -284,7 +285,8 @@ async function withinBudget<T>(
       reject(rejection);
     };
   });
-  const limitMs = Math.min(storeMs, budget.deadlineMs - nowMs);
+  const leftMs = budget.deadlineMs - nowMs;
+  const limitMs = Math.min(storeMs, leftMs - Math.min(ANSWER_MARGIN_MS, leftMs / 2));
   const cancelTimeout = startIoFairTimeout(limitMs, () =>
     rejectEarly(storeUnavailable('no answer within the time budget')),
   );

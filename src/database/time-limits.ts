@@ -4,6 +4,11 @@
  * gets no answer, however long it waited before.
  */
 export const STORE_USE_LIMIT_MS = 1_700;
+/**
+ * What is left of a call's deadline for its answer: a caller that hears of a database without an answer knows when to retry,
+ * while DEADLINE_EXCEEDED has no reason. A login can come this far, with a hash between two uses of the database.
+ */
+export const ANSWER_MARGIN_MS = 100;
 /** How long a call waits for a free connection of the pool, not counting the time in which our event loop was busy. */
 export const QUEUE_WAIT_MS = 1_000;
 /**

@@ -193,6 +193,13 @@ test('D09 all statements of a call share one deadline, whatever their own timeou
   });
 });
 
+test('D09 a call hears that the database does not answer before its deadline passes, which has no reason', async () => {
+  const call = budget(800);
+  const passed = new Promise((resolve) => setTimeout(resolve, 800, 'deadline'));
+  const asking = store.database.run(call, (db) => db.raw('SELECT pg_sleep(1.2)'));
+  await expect(Promise.race([asking, passed])).rejects.toMatchObject(unavailable);
+});
+
 test('D12 a connection whose server is read-only is not used again, nor is any older one', async () => {
   const { database } = store;
   const readOnly = (on: boolean) =>

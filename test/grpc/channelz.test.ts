@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import * as grpc from '@grpc/grpc-js';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
 
 import { ChannelzListener } from '../../src/compose/channelz.ts';
 import { AuthServiceService } from '../../src/generated/postern/v1/auth.ts';
@@ -16,10 +16,11 @@ import { until } from '../support/wait-for.ts';
 const folder = mkdtempSync(join(tmpdir(), 'postern-channelz-'));
 const path = join(folder, 'channelz.sock');
 const secret = 'a-token-that-nobody-else-may-see';
-const cleanups: (() => unknown)[] = [() => rmSync(folder, { recursive: true })];
+const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
-  for (const cleanup of cleanups.splice(1).reverse()) await cleanup();
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
+afterAll(() => rmSync(folder, { recursive: true }));
 
 /** VerifyToken alone, which takes the fast path: it accepts the tokens that begin with `a`. */
 const verifyToken: ListenerOptions['services'] = (add) =>

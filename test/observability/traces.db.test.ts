@@ -2,6 +2,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
+import { sendRequest } from '../support/browser-request.ts';
 import { attributesOf, Collector, type Span } from '../support/collector.ts';
 import { endEveryPostern, startPostern } from '../support/run-postern.ts';
 import { startServiceProcess, untilReady } from '../support/service-process.ts';
@@ -59,8 +60,8 @@ describe('with a collector', () => {
     await service.call(`${AUTH}/VerifyToken`, { access_token: access });
     await service.call(`${AUTH}/VerifyToken`, { access_token: 'junk' }, { traceparent: 'junk' });
     await service.call(`${AUTH}/RefreshToken`, { refresh_token: refresh });
-    const post = (path: string, body: string | URLSearchParams, headers: Record<string, string>) =>
-      fetch(service.httpUrl + path, { method: 'POST', body, headers });
+    const post = (path: string, body: string, headers: Record<string, string>) =>
+      sendRequest(service.httpUrl + path, { method: 'POST', body, headers });
     const json = { 'content-type': 'application/json' };
     await post(`/${AUTH}/Login`, JSON.stringify({ email, password }), {
       ...json,
@@ -69,7 +70,10 @@ describe('with a collector', () => {
     });
     await post(`/${AUTH}/Unknown`, '{}', { ...json, ...header(overHttp, '01') });
     const form = new URLSearchParams({ grant_type: 'refresh_token', refresh_token: 'prt_junk' });
-    await post('/oauth/token', form, header(overOAuth, '01'));
+    await post('/oauth/token', String(form), {
+      'content-type': 'application/x-www-form-urlencoded',
+      ...header(overOAuth, '01'),
+    });
     const sessions = await Promise.all(
       Array.from({ length: 6 }, () => service.call(`${AUTH}/Login`, { email, password })),
     );

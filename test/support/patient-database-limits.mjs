@@ -2,6 +2,7 @@
 import * as limits from '../../dist/database/time-limits.js';
 
 const FACTOR = 12;
+export const ANSWER_MARGIN_MS = limits.ANSWER_MARGIN_MS;
 export const STORE_USE_LIMIT_MS = FACTOR * limits.STORE_USE_LIMIT_MS;
 export const QUEUE_WAIT_MS = FACTOR * limits.QUEUE_WAIT_MS;
 export const WATCHDOG_MS = FACTOR * limits.WATCHDOG_MS;

@@ -66,13 +66,23 @@ export async function maintainPartitions({ database }: { readonly database: Data
   });
 }
 
-/** Purges once a minute until `stop`. While the database is unreachable it tries again a minute later. */
+interface ExpiryPurgeOptions {
+  readonly database: Database;
+  readonly report: (purged: number) => void;
+  /** Receives why a turn failed. Nothing else would show it: no call waits for the purge. */
+  readonly onFailed: (error: unknown) => void;
+  readonly everyMs?: number;
+}
+
+/** Purges once a minute until `stop`. When a turn fails it tries again a minute later. */
 export class ExpiryPurge {
+  readonly #options: ExpiryPurgeOptions;
   readonly #stop = new AbortController();
   readonly #ended: Promise<void>;
 
-  constructor(options: { database: Database; report: (purged: number) => void; everyMs?: number }) {
-    this.#ended = this.#run(options.database, options.report, options.everyMs ?? PURGE_INTERVAL_MS);
+  constructor(options: ExpiryPurgeOptions) {
+    this.#options = options;
+    this.#ended = this.#run();
   }
 
   /** Resolves when the current batch has ended. */
@@ -81,15 +91,18 @@ export class ExpiryPurge {
     await this.#ended;
   }
 
-  async #run(database: Database, report: (purged: number) => void, everyMs: number): Promise<void> {
+  async #run(): Promise<void> {
+    const { database, report, onFailed, everyMs = PURGE_INTERVAL_MS } = this.#options;
     const { signal } = this.#stop;
     for (;;) {
       await sleepUnlessAborted(everyMs, signal, { ref: false });
       if (signal.aborted) return;
-      // Errors are not reported here: `DatabaseMonitor` and the calls themselves report a faulty database, and doctor
-      // reports partitions that are missing.
+      // A backup holds a lock that this meets every time. `doctor` reports partitions that are missing.
       await maintainPartitions({ database }).catch(() => undefined);
-      const purged = await purgeExpired({ database }, { signal }).catch(() => 0);
+      const purged = await purgeExpired({ database }, { signal }).catch((error: unknown) => {
+        onFailed(error);
+        return 0;
+      });
       if (purged > 0) report(purged);
     }
   }

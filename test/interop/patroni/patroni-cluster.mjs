@@ -21,6 +21,8 @@ import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath, URL } from 'node:url';
 import pg from 'pg';
+import { TcpProxy } from '../../support/tcp-proxy.mjs';
+import { childrenOf, signal } from './processes.mjs';
 
 const NOBODY = 65_534;
 const isRoot = process.getuid?.() === 0;
@@ -97,26 +99,37 @@ export class PatroniCluster {
     for (const name of ['db1', 'db2', 'db3']) {
       const node = { name, port: await freePort(), restPort: await freePort() };
       this.nodes.push(node);
+      node.toStandbys = new TcpProxy({ host: '127.0.0.1', port: node.port });
+      node.toEtcd = new TcpProxy({ host: '127.0.0.1', port: this.#etcdPorts.client });
+      node.sharedPort = await node.toStandbys.open();
+      node.etcdPort = await node.toEtcd.open();
       this.#own(`${name}.yml`, JSON.stringify(this.#nodeSettings(node)));
       this.startNode(node);
     }
     await this.untilWhole();
   }
 
-  #nodeSettings({ name, port, restPort }) {
+  /** The other servers reach this one, and it reaches etcd, through proxies that a test can cut. */
+  #nodeSettings({ name, port, restPort, sharedPort, etcdPort }) {
     const user = { username: USER };
     return {
       scope: 'postern',
       name,
       restapi: { listen: `127.0.0.1:${restPort}`, connect_address: `127.0.0.1:${restPort}` },
-      etcd3: { host: `127.0.0.1:${this.#etcdPorts.client}` },
+      // Otherwise Patroni asks etcd where it is, and goes there directly.
+      etcd3: { host: `127.0.0.1:${etcdPort}`, use_proxies: true },
       bootstrap: {
         dcs: {
           ...this.#settings,
           maximum_lag_on_failover: 1_048_576,
           postgresql: {
             use_pg_rewind: true,
-            parameters: { max_connections: 100, wal_keep_size: '64MB', max_wal_senders: 6 },
+            parameters: {
+              max_connections: 100,
+              wal_keep_size: '64MB',
+              max_wal_senders: 6,
+              wal_sender_timeout: '10s',
+            },
           },
         },
         // Without fsync, here and below: this machine does not lose power in the middle of a test.
@@ -124,7 +137,7 @@ export class PatroniCluster {
       },
       postgresql: {
         listen: `127.0.0.1:${port}`,
-        connect_address: `127.0.0.1:${port}`,
+        connect_address: `127.0.0.1:${sharedPort}`,
         data_dir: join(this.#folder, name),
         bin_dir: dirname(realpathSync(join(programs, 'bin/postgres'))),
         pgpass: join(this.#folder, `${name}.pgpass`),
@@ -230,9 +243,18 @@ export class PatroniCluster {
     return Promise.any(answers);
   }
 
-  async leader() {
-    const leader = (await this.members()).find(({ role }) => role === 'leader');
-    return this.nodes.find(({ name }) => name === leader?.name);
+  /**
+   * The node that has the leader's lock and runs as primary, by its own word: what another one says of the cluster may be old.
+   *
+   * @throws when there is none for a minute
+   */
+  leader() {
+    const isLeader = async ({ restPort }) => {
+      const url = `http://127.0.0.1:${restPort}/primary`;
+      const answer = await globalThis.fetch(url, { signal: globalThis.AbortSignal.timeout(1_000) });
+      if (!answer.ok) throw new Error(await answer.text());
+    };
+    return until('a leader', () => Promise.any(this.nodes.map((node) => isLeader(node).then(() => node))));
   }
 
   async synchronousStandby() {
@@ -280,7 +302,7 @@ export class PatroniCluster {
   async query({ port }, sql, values = [], database = 'postern') {
     const client = new pg.Client({
       ...{ host: '127.0.0.1', port, user: USER, database },
-      ...{ connectionTimeoutMillis: 1_000, query_timeout: 10_000 },
+      ...{ connectionTimeoutMillis: 10_000, query_timeout: 10_000 },
     });
     client.on('error', () => undefined);
     try {
@@ -296,6 +318,8 @@ export class PatroniCluster {
     for (const node of this.nodes) {
       this.signalNode(node, 'SIGKILL');
       await node.patroni?.ended;
+      await node.toStandbys?.close();
+      await node.toEtcd?.close();
     }
     if (this.#etcd) await this.killEtcd();
     await until('all of PostgreSQL has ended', () => {
@@ -306,29 +330,6 @@ export class PatroniCluster {
         return false;
       }
     });
-  }
-}
-
-function signal(pid, name) {
-  try {
-    process.kill(pid, name);
-  } catch {
-    // It has ended in the meantime.
-  }
-}
-
-function childrenOf(parent) {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && parentOf(name) === parent)
-    .map(Number);
-}
-
-function parentOf(pid) {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-  } catch {
-    return 0;
   }
 }
 
