@@ -10,6 +10,8 @@ import { TrustServiceService } from '../../../src/generated/postern/v1/trust.ts'
 import { openAdminFixture } from '../../support/admin-fixture.ts';
 import { type BareListener, startBareListener } from '../../support/bare-listener.ts';
 import { runHere } from '../../support/run-here.ts';
+import { startTestRelay } from '../../support/test-relay.ts';
+import { until } from '../../support/wait-for.ts';
 import { anyPorts } from '../../support/service-environment.ts';
 import { startTestService, type TestService } from '../../support/test-service.ts';
 
@@ -29,7 +31,7 @@ afterAll(async () => {
 const settingsOf = (environment: Record<string, string>) =>
   loadSettings({ ...anyPorts, ...environment }, { for: 'sidecar' });
 const findings = (address: string, environment = account, limitMs = 10_000) =>
-  upstreamFindings(settingsOf(environment), address, limitMs);
+  upstreamFindings(settingsOf(environment), { trust: address, tokens: address }, limitMs);
 
 /** An upstream that first sends this heartbeat. */
 async function listenAs(heartbeat: Heartbeat): Promise<BareListener> {
@@ -71,6 +73,37 @@ test('R55 doctor --upstream opens the stream of a sidecar and of a relay', async
   const relay = await runHere(words, { environment: { ...sidecar.environment, POSTERN_RELAY: 'on' } });
   expect(relay.stdout).toContain('a relay (POSTERN_RELAY=on)');
   expect(relay.exitCode).toBe(0);
+});
+
+test('R55 behind a relay, which issues no tokens, it needs the option of the sidecar for the service', async () => {
+  const upstreams = { trust: service.grpcAddress, tokens: service.grpcAddress };
+  const relay = await startTestRelay(upstreams, account);
+  cleanups.push(() => relay.stop());
+  await until(async () => (await relay.probe('/readyz')) === 200, 'the relay has its first list');
+  const words = ['doctor', '--upstream', relay.grpcAddress];
+  const environment = { ...anyPorts, ...account };
+  const without = await runHere(words, { environment });
+  expect(without.exitCode).toBe(5);
+  expect(without.stdout).toMatch(
+    /FAIL {2}upstream .*UNIMPLEMENTED.*\n .*set --token-upstream to the service/,
+  );
+  const behind = await runHere([...words, '--token-upstream', service.grpcAddress], { environment });
+  expect(behind.exitCode).toBe(0);
+  const [finding] = await upstreamFindings(
+    settingsOf(account),
+    { trust: relay.grpcAddress, tokens: 'auth.example:50051' },
+    10_000,
+  );
+  expect(finding).toMatchObject({ exitCode: 2, message: expect.stringContaining('--token-upstream') });
+  const alone = await runHere(['doctor', '--token-upstream', service.grpcAddress], { environment });
+  expect(alone).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('only with --upstream') });
+});
+
+test('R55 a port in use is said of the start of either command', async () => {
+  const environment = { ...anyPorts, ...account, POSTERN_HTTP_LISTEN: new URL(service.httpUrl).host };
+  const { stdout } = await runHere(['doctor', '--upstream', service.grpcAddress], { environment });
+  expect(stdout).toMatch(/is in use.*\n .*otherwise the start ends with exit code 3/);
+  expect(stdout).not.toContain('serve');
 });
 
 test('R55 it says which setting is wrong when the upstream refuses the credential, and shows no secret', async () => {
