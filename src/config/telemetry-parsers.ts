@@ -165,7 +165,7 @@ export function only(choice: string): SettingParser<null> {
 
 export function readableFile(canRead: (path: string) => boolean): SettingParser<string> {
   return (text) => {
-    if (text.includes('\0') || !canRead(text))
+    if (!canRead(text))
       throw new InvalidSetting("names a file that cannot be read; check the path and the file's permissions");
     return text;
   };
