@@ -7,7 +7,7 @@ import * as grpc from '@grpc/grpc-js';
 
 import { readTelemetry } from '../../src/config/telemetry-settings.ts';
 import { otlpGrpcTransport } from '../../src/grpc/otlp-transport.ts';
-import { ExportFailures } from '../../src/observability/otlp/export-failures.ts';
+import { ExportFailures, reasonOf } from '../../src/observability/otlp/export-failures.ts';
 import { startTelemetry } from '../../src/observability/otlp/start-telemetry.ts';
 import type { TracedCall } from '../../src/observability/tracing/tracing.ts';
 import { Collector } from '../support/collector.ts';
@@ -80,6 +80,18 @@ test.each([
   expect(new Set(warnings).size).toBe(1);
   expect(warnings[0]).toMatch(/^traces cannot be sent to http:\/\/127\.0\.0\.1:\d+\/v1\/traces: /);
   expect(warnings[0]).toMatch(reason);
+});
+
+test('R38 each failed export is counted, with a reason that does not change with the words of the collector', () => {
+  const { failures, warnings } = start({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' });
+  const refused = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' });
+  failures.record('traces', new AggregateError([refused, refused], 'both addresses'));
+  failures.record('traces', new Error('not sent', { cause: refused }));
+  expect(failures.counts).toEqual([[['traces'], 2]]);
+  expect(new Set(warnings)).toEqual(
+    new Set(['traces cannot be sent to http://127.0.0.1:4318/v1/traces: ECONNREFUSED']),
+  );
+  expect([reasonOf(undefined), reasonOf(new Error('late'))]).toEqual(['no answer', 'late']);
 });
 
 test('R38 the end of the process does not wait for the time limit of an export', async () => {
