@@ -84,6 +84,11 @@ export function upstreamFault(
   };
 }
 
+/** The same for both addresses. */
+export function upstreamsFault(settings: Settings, { trust, tokens }: Upstreams) {
+  return upstreamFault(settings, trust) ?? upstreamFault(settings, tokens, '--token-upstream');
+}
+
 /**
  * Wires a sidecar by hand, in reading order, and starts it. It serves VerifyToken, Envoy's ext_authz and health from a
  * trust bundle that the central service feeds, and as a relay WatchTrust. It needs no database and no master key, and

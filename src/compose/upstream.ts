@@ -54,6 +54,8 @@ export function upstreamLogger(log: Logger, settings: Settings): (event: SourceE
 /** Says why the upstream does not serve this sidecar and, when it refuses the credential, what to set here. */
 export function describeLoss({ code, details }: StreamEnd, settings: Settings): string {
   const reason = `${codeName(code)}: ${details}`;
+  if (code === status.UNIMPLEMENTED)
+    return `${reason}; if --upstream is a relay, which issues no tokens, set --token-upstream to the service`;
   if (code !== status.UNAUTHENTICATED && code !== status.PERMISSION_DENIED) return reason;
   if (settings.tokenFile !== null)
     return `${reason}; check that POSTERN_TOKEN_FILE holds a token for this service, whose identity is bound to a service account there ('postern issuer list', 'postern service bindings')`;

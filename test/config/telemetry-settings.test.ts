@@ -97,6 +97,52 @@ test('R36 OTEL_SDK_DISABLED, samplers, propagators and old attributes', () => {
   expect(telemetryOf({ ...on, ...words })?.writesOldAttributes).toBe(true);
 });
 
+test('R36 an endpoint of a signal turns that signal on, and either order of two exporters is read', () => {
+  const traces = telemetryOf({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${URL}/own` });
+  expect(traces).toMatchObject({ traces: { url: `${URL}/own` }, metrics: null });
+  const metrics = telemetryOf({ OTEL_METRICS_EXPORTER: 'prometheus,otlp' });
+  expect(metrics).toMatchObject({ traces: null, metrics: { url: 'http://localhost:4318/v1/metrics' } });
+  const only = 'OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE';
+  expect(read({ [only]: 'CUMULATIVE' }).faults).toEqual([]);
+});
+
+test('R36 batches and intervals are those of their variables, and none is larger than what it is a part of', () => {
+  const telemetry = telemetryOf({
+    OTEL_EXPORTER_OTLP_ENDPOINT: URL,
+    OTEL_BSP_SCHEDULE_DELAY: '11',
+    OTEL_BSP_EXPORT_TIMEOUT: '12',
+    OTEL_BSP_MAX_QUEUE_SIZE: '100',
+    OTEL_METRIC_EXPORT_INTERVAL: '13',
+  });
+  expect(telemetry?.batch).toEqual({ delayMs: 11, timeoutMs: 12, queueSize: 100, size: 100 });
+  expect(telemetry).toMatchObject({ metricIntervalMs: 13, metricTimeoutMs: 13 });
+  const smaller = { OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '10', OTEL_METRIC_EXPORT_TIMEOUT: '14' };
+  expect(telemetryOf({ OTEL_EXPORTER_OTLP_ENDPOINT: URL, ...smaller })).toMatchObject({
+    batch: { size: 10 },
+    metricTimeoutMs: 14,
+  });
+});
+
+test('R36 a client certificate is that of its variables', () => {
+  const variables = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: URL,
+    OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: '/client.pem',
+    OTEL_EXPORTER_OTLP_CLIENT_KEY: '/client.key',
+  };
+  expect(telemetryOf(variables)?.traces).toMatchObject({
+    certificate: null,
+    clientCertificate: '/client.pem',
+    clientKey: '/client.key',
+  });
+});
+
+test.each(['1.5', '-0.1', '1.0001', 'half'])('R37 the ratio %s is refused', (text) => {
+  const variables = { OTEL_TRACES_SAMPLER: 'traceidratio', OTEL_TRACES_SAMPLER_ARG: text };
+  expect(read(variables).faults).toEqual([
+    'OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1, such as 0.1',
+  ]);
+});
+
 test.each([
   ['OTEL_SDK_DISABLED', 'yes'],
   ['OTEL_TRACES_EXPORTER', 'zipkin'],
@@ -121,6 +167,7 @@ test.each([
   ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http:///v1/traces'],
   ['OTEL_EXPORTER_OTLP_TIMEOUT', '10s'],
   ['OTEL_EXPORTER_OTLP_TIMEOUT', '99999999999'],
+  ['OTEL_EXPORTER_OTLP_TIMEOUT', '2147483648'],
   ['OTEL_EXPORTER_OTLP_COMPRESSION', 'zstd'],
   ['OTEL_BSP_MAX_QUEUE_SIZE', '0'],
   ['OTEL_METRIC_EXPORT_INTERVAL', '-1'],

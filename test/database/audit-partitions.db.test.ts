@@ -96,6 +96,19 @@ describe('R25 the migration of an audit trail with events', () => {
     ]);
   });
 
+  test('R26 nobody who calls a function with the rights of the owner chooses the tables that it works on', async () => {
+    const functions = await store.query(
+      `SELECT proname AS name, array_to_string(proconfig, ' ') AS settings FROM pg_proc
+       WHERE prosecdef AND pronamespace = current_schema()::regnamespace`,
+    );
+    expect(functions.map(({ name }) => name)).toContain('postern_make_partitions');
+    for (const { name, settings } of functions)
+      expect([name, settings]).toEqual([
+        name,
+        expect.stringMatching(/search_path=pg_catalog, .*, pg_temp\b/),
+      ]);
+  });
+
   test.each(['audit_events', 'audit_events_first', 'audit_events_default', `audit_events_${monthName(2)}`])(
     'R26 the role of the service changes nothing in %s',
     async (table) => {

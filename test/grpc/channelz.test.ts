@@ -98,7 +98,13 @@ test('R45 servers and connections are shown with the calls of the fast path and 
   const socket = await ask('GetSocket', { socket_id });
   expect(socket.response?.socket).toMatchObject({
     remote: { tcpip_address: { ip_address: Buffer.from([127, 0, 0, 1]) } },
-    data: { streams_started: '3', streams_succeeded: '2', streams_failed: '1', messages_sent: '2' },
+    data: {
+      streams_started: '3',
+      streams_succeeded: '2',
+      streams_failed: '1',
+      messages_sent: '2',
+      messages_received: '3',
+    },
   });
   const answers = [
     server,

@@ -11,7 +11,7 @@ import * as grpc from '@grpc/grpc-js';
 
 import { readTelemetry } from '../../src/config/telemetry-settings.ts';
 import { otlpGrpcTransport } from '../../src/grpc/otlp-transport.ts';
-import { ExportFailures } from '../../src/observability/otlp/export-failures.ts';
+import { ExportFailures, reasonOf } from '../../src/observability/otlp/export-failures.ts';
 import { startTelemetry } from '../../src/observability/otlp/start-telemetry.ts';
 import type { TracedCall } from '../../src/observability/tracing/tracing.ts';
 import { createAuthority, type Issued } from '../support/certificates.ts';
@@ -80,18 +80,19 @@ test('R38 neither the end of the process nor a probe waits for the time limit of
 });
 
 test.each([
-  ['a port without a listener', () => Promise.resolve('http://127.0.0.1:1'), /ECONNREFUSED$/],
-  ['one that refuses the credential', () => collectorThatAnswers(401), /HTTP 401$/],
+  ['a port without a listener', () => Promise.resolve('http://127.0.0.1:1'), '2000', /ECONNREFUSED$/],
+  ['one that refuses the credential', () => collectorThatAnswers(401), '2000', /HTTP 401$/],
   [
     'one that is overloaded',
     () => collectorThatAnswers(503),
+    '300',
     /HTTP 429, 502, 503 or 504 until the time limit$/,
   ],
-  ['one that never answers', blackHole, /timed out$/],
-])('R38 %s: counted, told in one line, and the process ends in time', async (_what, startIt, reason) => {
+  ['one that never answers', blackHole, '300', /timed out$/],
+])('R38 %s: counted, told in one line, and the process ends in time', async (_, startIt, limitMs, reason) => {
   const { telemetry, failures, warnings, trace } = start({
     OTEL_EXPORTER_OTLP_ENDPOINT: await startIt(),
-    OTEL_EXPORTER_OTLP_TIMEOUT: '300',
+    OTEL_EXPORTER_OTLP_TIMEOUT: limitMs,
   });
   // More than are kept for the collector.
   trace(5_000);
@@ -105,6 +106,18 @@ test.each([
   expect(new Set(warnings).size).toBe(1);
   expect(warnings[0]).toMatch(/^traces cannot be sent to http:\/\/127\.0\.0\.1:\d+\/v1\/traces: /);
   expect(warnings[0]).toMatch(reason);
+});
+
+test('R38 each failed export is counted, with a reason that does not change with the words of the collector', () => {
+  const { failures, warnings } = start({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' });
+  const refused = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' });
+  failures.record('traces', new AggregateError([refused, refused], 'both addresses'));
+  failures.record('traces', new Error('not sent', { cause: refused }));
+  expect(failures.counts).toEqual([[['traces'], 2]]);
+  expect(new Set(warnings)).toEqual(
+    new Set(['traces cannot be sent to http://127.0.0.1:4318/v1/traces: ECONNREFUSED']),
+  );
+  expect([reasonOf(undefined), reasonOf(new Error('late'))]).toEqual(['no answer', 'late']);
 });
 
 test('R38 a probe says whether the collector takes a request', async () => {

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import type { Revocation } from '../../src/domain/revocation-set.ts';
 import { createKeyRing } from '../../src/tokens/verify/key-ring.ts';
 import { positionOf } from '../../src/trust/revocation-position.ts';
+import { RelayedStream } from '../../src/trust/relayed-stream.ts';
 import { RevocationJournal, type PositionedRevocation } from '../../src/trust/revocation-journal.ts';
 import { TrustBundle, type TrustChange } from '../../src/trust/trust-bundle.ts';
 
@@ -171,6 +172,56 @@ describe('a bundle', () => {
     relay.applyBatch({ revocations: list, cursor: 70n, isSnapshot: true });
     expect(announced.map(({ id }) => id)).toEqual(['early', 'new']);
   });
+
+  test('R10 a snapshot that was begun at the cursor of a further full list gets what that list added', () => {
+    const relay = new TrustBundle();
+    relay.applyBatch({ revocations: [revocation('a')], cursor: 50n, isSnapshot: true });
+    relay.applyBatch({ revocations: ['a', 'b'].map(revocation), cursor: 50n, isSnapshot: true });
+    expect(ids(relay.addedSince(50n))).toEqual(['b']);
+  });
+
+  test('R10 a full list announces once more what had come before it, for relays that have it at an earlier place', () => {
+    const relay = new TrustBundle();
+    relay.applyBatch({ revocations: [revocation('old')], cursor: 50n, isSnapshot: true });
+    relay.applyBatch({ revocations: [revocation('ahead')], cursor: 60n, isSnapshot: false });
+    const announced = listenTo(relay);
+    relay.applyBatch({ revocations: ['old', 'ahead'].map(revocation), cursor: 70n, isSnapshot: true });
+    expect(announced.map(({ id }) => id)).toEqual(['ahead']);
+  });
+
+  test('R10 announces what is known once more, when a batch is of another database server', () => {
+    const relay = new TrustBundle();
+    const batch = { revocations: [revocation('a')], isSnapshot: true };
+    relay.applyBatch({ ...batch, cursor: positionOf(1n, 50n) });
+    const announced = listenTo(relay);
+    relay.applyBatch({ ...batch, cursor: positionOf(2n, 10n), isSnapshot: false });
+    expect(announced.map(({ id }) => id)).toEqual(['a']);
+  });
+
+  test('R10 a batch that is complete leaves chunks of the next one to be announced', () => {
+    const relay = new TrustBundle();
+    relay.applyBatch({ revocations: [], cursor: 50n, isSnapshot: true });
+    relay.revokeEarly([revocation('next')]);
+    relay.applyBatch({ revocations: [revocation('b')], cursor: 60n, isSnapshot: false });
+    const announced = listenTo(relay);
+    relay.applyBatch({ revocations: [revocation('next')], cursor: 70n, isSnapshot: true });
+    expect(announced.map(({ id }) => id)).toEqual(['next']);
+  });
+
+  test('R10 a chunk takes effect when it arrives, before its batch is complete', () => {
+    const relay = new TrustBundle();
+    new RelayedStream(relay).revoke([revocation('chunk')]);
+    expect(relay.revocationCount).toBe(1);
+  });
+
+  test.each(['', 'v9.unknown'])(
+    'R10 a batch with the cursor %j has no place, and is not applied',
+    (cursor) => {
+      const relay = new TrustBundle();
+      expect(() => new RelayedStream(relay).complete(cursor, true)).toThrow(/cursor/);
+      expect(relay.cursor).toBeNull();
+    },
+  );
 
   test('resolves waits when it is loaded, or at their timeout', async () => {
     const bundle = new TrustBundle();

@@ -22,16 +22,14 @@ export const sidecar: CommandDefinition = (command) => {
     )
     .action(async ({ upstream, tokenUpstream }: { upstream: string; tokenUpstream?: string }) => {
       keepHeapSmall();
-      const [{ runUntilSignal }, { startSidecar, upstreamFault }] = await Promise.all([
+      const [{ runUntilSignal }, { startSidecar, upstreamsFault }] = await Promise.all([
         import('../../compose/run-until-signal.ts'),
         import('../../compose/sidecar.ts'),
       ]);
       await runUntilSignal('sidecar', (settings, log, _onFatal, linesLost) => {
-        const fault =
-          upstreamFault(settings, upstream) ??
-          (tokenUpstream === undefined ? null : upstreamFault(settings, tokenUpstream, '--token-upstream'));
-        if (fault !== null) throw wrongUse(fault.message, fault.advice);
         const upstreams = { trust: upstream, tokens: tokenUpstream ?? upstream };
+        const fault = upstreamsFault(settings, upstreams);
+        if (fault !== null) throw wrongUse(fault.message, fault.advice);
         return startSidecar(settings, upstreams, log, linesLost);
       });
     });

@@ -7,6 +7,7 @@ import {
   SettingsError,
   type SettingsPurpose,
 } from '../../config/load-settings.ts';
+import type { Upstreams } from '../../compose/sidecar.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
 import { formatListenAddress, type ListenAddress } from '../../net/listen-address.ts';
 import { bindWithMode, formatMode, groupRefused, mayGiveTo, OWNER_ONLY } from '../../net/unix-socket.ts';
@@ -69,7 +70,7 @@ export async function runDiagnostics(): Promise<Finding[]> {
 }
 
 /** Checks everything that `sidecar --upstream` needs. Changes nothing. */
-export async function runSidecarDiagnostics(upstream: string): Promise<Finding[]> {
+export async function runSidecarDiagnostics(upstreams: Upstreams): Promise<Finding[]> {
   const settings = settingsFor('sidecar');
   if ('faults' in settings) return settingsFaults(settings);
   const role = settings.relay ? 'a relay (POSTERN_RELAY=on)' : 'a sidecar';
@@ -81,7 +82,7 @@ export async function runSidecarDiagnostics(upstream: string): Promise<Finding[]
     ...(await policyFindings(settings)),
     ...(await tokenFileFindings(settings)),
     ...(await telemetryFindings(settings)),
-    ...(await upstreamFindings(settings, upstream, LIMIT_MS)),
+    ...(await upstreamFindings(settings, upstreams, LIMIT_MS)),
     ...(await portFindings(settings)),
     ...socketFindings(settings),
   ];
@@ -227,7 +228,7 @@ async function portFinding(setting: string, address: ListenAddress): Promise<Fin
       check: 'ports',
       verdict: 'warning',
       message: `${text} is in use, perhaps by a running Postern`,
-      advice: `If another program uses it, stop that program or change ${setting}; serve would end with exit code ${exitCodes.settings}.`,
+      advice: `If another program uses it, stop that program or change ${setting}; otherwise the start ends with exit code ${exitCodes.settings}.`,
     };
   }
   return {

@@ -55,12 +55,10 @@ export function isCovered(partitions: readonly AuditPartition[], id: string): bo
 export function rangesOutside(partitions: readonly AuditPartition[]): AuditPartition[] {
   const ranges: AuditPartition[] = [];
   let fromId: string | null = null;
-  let isFirst = true;
   for (const partition of partitions) {
-    if (partition.fromId !== null && (isFirst || partition.fromId !== fromId))
+    if (partition.fromId !== null && partition.fromId !== fromId)
       ranges.push({ fromId, toId: partition.fromId });
     fromId = partition.toId;
-    isFirst = false;
   }
   return [...ranges, { fromId, toId: null }];
 }

@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 
 import { channelCredentials, channelOptions } from '../../client/channel.ts';
-import { upstreamFault } from '../../compose/sidecar.ts';
+import { type Upstreams, upstreamsFault } from '../../compose/sidecar.ts';
 import { credentialOf, describeLoss, upstreamOf } from '../../compose/upstream.ts';
 import type { Settings } from '../../config/load-settings.ts';
 import { errorText } from '../../domain/error-text.ts';
@@ -22,21 +22,25 @@ const LOOK_EVERY_MS = 20;
  */
 export async function upstreamFindings(
   settings: Settings,
-  address: string,
+  upstreams: Upstreams,
   limitMs: number,
 ): Promise<Finding[]> {
-  const fault = upstreamFault(settings, address);
+  const fault = upstreamsFault(settings, upstreams);
   if (fault !== null)
     return [{ check: 'upstream', verdict: 'fault', ...fault, exitCode: exitCodes.wrongUse }];
   try {
-    return [await streamFinding(settings, address, limitMs)];
+    return [await streamFinding(settings, upstreams, limitMs)];
   } catch (error) {
     // A file of POSTERN_UPSTREAM_CA, CERT or KEY that cannot be used.
     return [faultOf('upstream', error)];
   }
 }
 
-async function streamFinding(settings: Settings, address: string, limitMs: number): Promise<Finding> {
+async function streamFinding(
+  settings: Settings,
+  { trust: address, tokens }: Upstreams,
+  limitMs: number,
+): Promise<Finding> {
   const upstream = upstreamOf(settings, address);
   const client = new TrustServiceClient(address, channelCredentials(upstream), channelOptions(upstream));
   const bundle = new TrustBundle();
@@ -47,7 +51,7 @@ async function streamFinding(settings: Settings, address: string, limitMs: numbe
     if (event.kind === 'unusable') onFault(unusable(`what ${address} sends: ${errorText(event.error)}`));
   };
   const relay = settings.relay ? { path: new RelayPath(), stream: new RelayedStream(bundle) } : null;
-  const credential = credentialOf(settings, upstream);
+  const credential = credentialOf(settings, upstreamOf(settings, tokens));
   const source = new StreamTrustSource({ client, bundle, credential, report, relay });
   source.start();
   // Not `whenLoaded`, whose timer would keep the command running after a fault.

@@ -1,15 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type Server } from 'node:net';
 
+import { credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { upstreamFindings } from '../../../src/cli/doctor/upstream-findings.ts';
 import { loadSettings } from '../../../src/config/load-settings.ts';
-import type { Heartbeat } from '../../../src/generated/postern/v1/trust.ts';
-import { TrustServiceService } from '../../../src/generated/postern/v1/trust.ts';
+import type { Heartbeat, TrustUpdate } from '../../../src/generated/postern/v1/trust.ts';
+import { TrustServiceClient, TrustServiceService } from '../../../src/generated/postern/v1/trust.ts';
 import { openAdminFixture } from '../../support/admin-fixture.ts';
 import { type BareListener, startBareListener } from '../../support/bare-listener.ts';
 import { runHere } from '../../support/run-here.ts';
+import { startTestRelay } from '../../support/test-relay.ts';
+import { until } from '../../support/wait-for.ts';
+import { watcherMetadata } from '../../support/watcher-metadata.ts';
 import { anyPorts } from '../../support/service-environment.ts';
 import { startTestService, type TestService } from '../../support/test-service.ts';
 
@@ -29,18 +33,21 @@ afterAll(async () => {
 const settingsOf = (environment: Record<string, string>) =>
   loadSettings({ ...anyPorts, ...environment }, { for: 'sidecar' });
 const findings = (address: string, environment = account, limitMs = 10_000) =>
-  upstreamFindings(settingsOf(environment), address, limitMs);
+  upstreamFindings(settingsOf(environment), { trust: address, tokens: address }, limitMs);
 
 /** An upstream that first sends this heartbeat. */
-async function listenAs(heartbeat: Heartbeat): Promise<BareListener> {
+const listenAs = (heartbeat: Heartbeat) =>
+  listen(async function* (signal) {
+    yield { cursor: '', update: { $case: 'heartbeat', value: heartbeat } };
+    await new Promise((resolve) => signal.addEventListener('abort', resolve));
+  });
+
+async function listen(stream: (signal: AbortSignal) => AsyncGenerator<TrustUpdate>): Promise<BareListener> {
   const listener = await startBareListener({
     services: (add) =>
       add(TrustServiceService, {
         resolveApiKey: () => Promise.reject(new Error('no API keys here')),
-        async *watchTrust(_request, call) {
-          yield { cursor: '', update: { $case: 'heartbeat', value: heartbeat } };
-          await new Promise((resolve) => call.signal.addEventListener('abort', resolve));
-        },
+        watchTrust: (_request, call) => stream(call.signal),
       }),
     guard: {
       authenticate: () => Promise.resolve({ type: 'service', id: 'one', roles: [], claims: null } as never),
@@ -74,6 +81,37 @@ test('R55 doctor --upstream opens the stream of a sidecar and of a relay', async
   expect(relay.exitCode).toBe(0);
 });
 
+test('R55 behind a relay, which issues no tokens, it needs the option of the sidecar for the service', async () => {
+  const upstreams = { trust: service.grpcAddress, tokens: service.grpcAddress };
+  const relay = await startTestRelay(upstreams, account);
+  cleanups.push(() => relay.stop());
+  await until(async () => (await relay.probe('/readyz')) === 200, 'the relay has its first list');
+  const words = ['doctor', '--upstream', relay.grpcAddress];
+  const environment = { ...anyPorts, ...account };
+  const without = await runHere(words, { environment });
+  expect(without.exitCode).toBe(5);
+  expect(without.stdout).toMatch(
+    /FAIL {2}upstream .*UNIMPLEMENTED.*\n .*set --token-upstream to the service/,
+  );
+  const behind = await runHere([...words, '--token-upstream', service.grpcAddress], { environment });
+  expect(behind.exitCode).toBe(0);
+  const [finding] = await upstreamFindings(
+    settingsOf(account),
+    { trust: relay.grpcAddress, tokens: 'auth.example:50051' },
+    10_000,
+  );
+  expect(finding).toMatchObject({ exitCode: 2, message: expect.stringContaining('--token-upstream') });
+  const alone = await runHere(['doctor', '--token-upstream', service.grpcAddress], { environment });
+  expect(alone).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('only with --upstream') });
+});
+
+test('R55 a port in use is said of the start of either command', async () => {
+  const environment = { ...anyPorts, ...account, POSTERN_HTTP_LISTEN: new URL(service.httpUrl).host };
+  const { stdout } = await runHere(['doctor', '--upstream', service.grpcAddress], { environment });
+  expect(stdout).toMatch(/is in use.*\n .*otherwise the start ends with exit code 3/);
+  expect(stdout).not.toContain('serve');
+});
+
 test('R55 it says which setting is wrong when the upstream refuses the credential, and shows no secret', async () => {
   const wrong = {
     ...account,
@@ -104,6 +142,22 @@ test('R55 it tells an upstream that is away from one that sends nothing', async 
   ]);
   expect(await findings('auth.example:50051', {})).toMatchObject([
     { exitCode: 2, message: expect.stringContaining('in plaintext') },
+  ]);
+});
+
+test('R55 it finds keys and revocations that are too old', async () => {
+  const client = new TrustServiceClient(service.grpcAddress, credentials.createInsecure());
+  cleanups.push(() => client.close());
+  const metadata = await watcherMetadata(service, service.database);
+  const { address } = await listen(async function* () {
+    const stream = client.watchTrust({ cursor: '', relayId: Buffer.alloc(0) }, metadata);
+    for await (const received of stream as AsyncIterable<TrustUpdate>) {
+      if (received.update?.$case === 'heartbeat') received.update.value.newsAgeMs = 3_600_000;
+      yield received;
+    }
+  });
+  expect(await findings(address, {})).toMatchObject([
+    { verdict: 'fault', exitCode: 4, message: expect.stringContaining('more than POSTERN_MAX_STALENESS') },
   ]);
 });
 
