@@ -27,7 +27,7 @@ import type { PasskeySettings } from '../domain/relying-party.ts';
 import { passkeySettingsOf } from './passkey-origins.ts';
 import type { Setting } from './setting-row.ts';
 import { settingRows } from './settings-table.ts';
-import { readTelemetry, type TelemetrySettings } from './telemetry-settings.ts';
+import { readTelemetry, type TelemetrySettings } from './telemetry/telemetry-settings.ts';
 
 export type { Environment, SettingsPurpose } from './setting-values.ts';
 

@@ -3,7 +3,7 @@ import { httpSettingRows } from './http-settings.ts';
 import { passkeySettingRows } from './passkey-settings.ts';
 import type { SettingValues } from './setting-values.ts';
 import * as value from './setting-parsers.ts';
-import { endpoint as otlpEndpoint } from './telemetry-parsers.ts';
+import { endpoint as otlpEndpoint } from './telemetry/telemetry-parsers.ts';
 import { tokenSettingRows } from './token-settings.ts';
 
 /** Every setting, in the order of the documentation. A new setting needs a row here and its type in `SettingValues`. */

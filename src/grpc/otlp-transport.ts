@@ -7,7 +7,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 
-import type { OtlpSettings, Signal } from '../config/telemetry-settings.ts';
+import type { OtlpSettings, Signal } from '../config/telemetry/telemetry-settings.ts';
 import { tlsPems } from '../net/tls/pem-files.ts';
 
 const METHODS: Readonly<Record<Signal, string>> = {

@@ -24,7 +24,7 @@ function packagesOf(entry: string): Set<string> {
   return packages;
 }
 
-test.each(['cli/postern.ts', 'compose/run-until-signal.ts', 'compose/sidecar.ts'])(
+test.each(['cli/postern.ts', 'compose/run-until-signal.ts', 'compose/sidecar/sidecar.ts'])(
   '%s does not load the database libraries, which would delay every command and a sidecar',
   (entry) => {
     const packages = [...packagesOf(entry)];
@@ -38,7 +38,7 @@ test('the same search finds them in the service', () => {
 });
 
 test('only the parts of jose that are used are loaded, not its encryption', () => {
-  const parts = [...packagesOf('compose/service.ts'), ...packagesOf('compose/sidecar.ts')].filter((name) =>
+  const parts = [...packagesOf('compose/service.ts'), ...packagesOf('compose/sidecar/sidecar.ts')].filter((name) =>
     /^jose\b/.test(name),
   );
   expect(parts).toContain('jose/key/export');

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
 
 import { loadSettings, SettingsError } from '../../src/config/load-settings.ts';
-import { honouredNames, ineffectiveNames } from '../../src/config/telemetry-names.ts';
-import { readTelemetry } from '../../src/config/telemetry-settings.ts';
+import { honouredNames, ineffectiveNames } from '../../src/config/telemetry/telemetry-names.ts';
+import { readTelemetry } from '../../src/config/telemetry/telemetry-settings.ts';
 import { createAuthority } from '../support/certificates.ts';
 
 const URL = 'http://127.0.0.1:4318';

@@ -6,7 +6,7 @@ import { expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 
 import { settingRows } from '../../src/config/settings-table.ts';
-import { honouredNames } from '../../src/config/telemetry-names.ts';
+import { honouredNames } from '../../src/config/telemetry/telemetry-names.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const chart = join(root, 'deploy/helm/postern');

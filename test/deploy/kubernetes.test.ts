@@ -6,7 +6,7 @@ import { parseAllDocuments } from 'yaml';
 
 import { loadSettings } from '../../src/config/load-settings.ts';
 import { readPolicy } from '../../src/policy/read-policy.ts';
-import { upstreamFault } from '../../src/compose/sidecar.ts';
+import { upstreamFault } from '../../src/compose/sidecar/sidecar.ts';
 
 interface Container {
   readonly image: string;

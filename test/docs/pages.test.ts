@@ -5,7 +5,7 @@ import { expect, test } from '@jest/globals';
 import { commands } from '../../src/cli/commands.ts';
 import { exitCodesTable } from '../../src/cli/exit-codes.ts';
 import { settingsTable } from '../../src/config/load-settings.ts';
-import { telemetryNamesTable } from '../../src/config/telemetry-names.ts';
+import { telemetryNamesTable } from '../../src/config/telemetry/telemetry-names.ts';
 import { AdminServiceService } from '../../src/generated/postern/v1/admin.ts';
 import { AuthServiceService } from '../../src/generated/postern/v1/auth.ts';
 import { Reason } from '../../src/generated/postern/v1/reason.ts';

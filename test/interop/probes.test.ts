@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pino from 'pino';
 
-import { type Sidecar, startSidecar } from '../../src/compose/sidecar.ts';
+import { type Sidecar, startSidecar } from '../../src/compose/sidecar/sidecar.ts';
 import { loadSettings } from '../../src/config/load-settings.ts';
 import { formatListenAddress } from '../../src/net/listen-address.ts';
 import { createAuthority, writeIssued } from '../support/certificates.ts';

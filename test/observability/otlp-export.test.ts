@@ -9,7 +9,7 @@ import { gunzipSync } from 'node:zlib';
 import { afterEach, expect, test } from '@jest/globals';
 import * as grpc from '@grpc/grpc-js';
 
-import { readTelemetry } from '../../src/config/telemetry-settings.ts';
+import { readTelemetry } from '../../src/config/telemetry/telemetry-settings.ts';
 import { otlpGrpcTransport } from '../../src/grpc/otlp-transport.ts';
 import { ExportFailures, reasonOf } from '../../src/observability/otlp/export-failures.ts';
 import { startTelemetry } from '../../src/observability/otlp/start-telemetry.ts';

@@ -1,7 +1,7 @@
 import * as grpc from '@grpc/grpc-js';
 import pino from 'pino';
 
-import { startSidecar } from '../../src/compose/sidecar.ts';
+import { startSidecar } from '../../src/compose/sidecar/sidecar.ts';
 import { loadSettings } from '../../src/config/load-settings.ts';
 import { formatListenAddress } from '../../src/net/listen-address.ts';
 import { logOptions } from '../../src/observability/log.ts';

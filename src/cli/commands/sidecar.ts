@@ -24,7 +24,7 @@ export const sidecar: CommandDefinition = (command) => {
       keepHeapSmall();
       const [{ runUntilSignal }, { startSidecar, upstreamsFault }] = await Promise.all([
         import('../../compose/run-until-signal.ts'),
-        import('../../compose/sidecar.ts'),
+        import('../../compose/sidecar/sidecar.ts'),
       ]);
       await runUntilSignal('sidecar', (settings, log, _onFatal, linesLost) => {
         const upstreams = { trust: upstream, tokens: tokenUpstream ?? upstream };

@@ -7,7 +7,7 @@ import {
   SettingsError,
   type SettingsPurpose,
 } from '../../config/load-settings.ts';
-import type { Upstreams } from '../../compose/sidecar.ts';
+import type { Upstreams } from '../../compose/sidecar/sidecar.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
 import { formatListenAddress, type ListenAddress } from '../../net/listen-address.ts';
 import { bindWithMode, formatMode, groupRefused, mayGiveTo, OWNER_ONLY } from '../../net/unix-socket.ts';

@@ -1,5 +1,5 @@
 import type { Settings } from '../../config/load-settings.ts';
-import type { Signal } from '../../config/telemetry-settings.ts';
+import type { Signal } from '../../config/telemetry/telemetry-settings.ts';
 import { otlpGrpcTransport } from '../../grpc/otlp-transport.ts';
 import { reasonOf } from '../../observability/otlp/export-failures.ts';
 import { openTelemetry } from '../../observability/otlp/open-telemetry.ts';

@@ -1,8 +1,8 @@
 import { status } from '@grpc/grpc-js';
 
 import { channelCredentials, channelOptions } from '../../client/channel.ts';
-import { type Upstreams, upstreamsFault } from '../../compose/sidecar.ts';
-import { credentialOf, describeLoss, upstreamOf } from '../../compose/upstream.ts';
+import { type Upstreams, upstreamsFault } from '../../compose/sidecar/sidecar.ts';
+import { credentialOf, describeLoss, upstreamOf } from '../../compose/sidecar/upstream.ts';
 import type { Settings } from '../../config/load-settings.ts';
 import { errorText } from '../../domain/error-text.ts';
 import { TrustServiceClient } from '../../generated/postern/v1/trust.ts';

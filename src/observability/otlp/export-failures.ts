@@ -1,4 +1,4 @@
-import type { Signal, TelemetrySettings } from '../../config/telemetry-settings.ts';
+import type { Signal, TelemetrySettings } from '../../config/telemetry/telemetry-settings.ts';
 
 /** Counts the exports that a collector did not take, and reports why. */
 export class ExportFailures {

@@ -11,7 +11,7 @@ import {
   type PushMetricExporter,
 } from '@opentelemetry/sdk-metrics';
 
-import type { TelemetrySettings } from '../../config/telemetry-settings.ts';
+import type { TelemetrySettings } from '../../config/telemetry/telemetry-settings.ts';
 import { DurationHistogram } from '../../domain/histogram.ts';
 import { type MetricDefinition, metricDefinitions, type MetricKey } from '../metrics/definitions.ts';
 import { type Collectors, samplesOf } from '../metrics/exposition.ts';

@@ -1,4 +1,4 @@
-import type { TelemetrySettings } from '../../config/telemetry-settings.ts';
+import type { TelemetrySettings } from '../../config/telemetry/telemetry-settings.ts';
 import { NotInstalled } from '../../domain/not-installed.ts';
 import type { ExportParts } from './otlp-exporter.ts';
 import type { ProcessIdentity, Telemetry } from './start-telemetry.ts';

@@ -19,7 +19,7 @@ import {
 import type { PushMetricExporter, ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import type { ReadableSpan, SpanExporter } from '@opentelemetry/sdk-trace';
 
-import type { OtlpSettings, Signal } from '../../config/telemetry-settings.ts';
+import type { OtlpSettings, Signal } from '../../config/telemetry/telemetry-settings.ts';
 import { tlsPems } from '../../net/tls/pem-files.ts';
 
 /** Sends a request of OTLP over gRPC. The transport is given from outside: this folder knows none. */

@@ -1,7 +1,7 @@
 import { type ExportResult, ExportResultCode } from '@opentelemetry/core';
 import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';
 
-import type { OtlpSettings, Signal, TelemetrySettings } from '../../config/telemetry-settings.ts';
+import type { OtlpSettings, Signal, TelemetrySettings } from '../../config/telemetry/telemetry-settings.ts';
 import { withTimeout } from '../../domain/concurrency/timeout.ts';
 import type { Collectors } from '../metrics/exposition.ts';
 import { startTracing } from '../tracing/start-tracing.ts';

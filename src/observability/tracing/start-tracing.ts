@@ -21,7 +21,7 @@ import {
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
 
-import type { TelemetrySettings } from '../../config/telemetry-settings.ts';
+import type { TelemetrySettings } from '../../config/telemetry/telemetry-settings.ts';
 import type { SpanName } from '../../domain/tracer.ts';
 import { endCallSpan, startCallSpan } from './call-span.ts';
 import type { CallTrace, HeaderReader, TracedCall, Tracing } from './tracing.ts';

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import pino from 'pino';
 
 import { createVerifier, PosternError, type Verifier } from '../../../src/client/postern-client.ts';
-import { type Sidecar, startSidecar } from '../../../src/compose/sidecar.ts';
+import { type Sidecar, startSidecar } from '../../../src/compose/sidecar/sidecar.ts';
 import { loadSettings } from '../../../src/config/load-settings.ts';
 import { formatListenAddress } from '../../../src/net/listen-address.ts';
 import { openAdminFixture, type AdminFixture, type Credentials } from '../../support/admin-fixture.ts';

@@ -12,9 +12,9 @@ import { expect, test } from '@jest/globals';
 import { stringify } from 'yaml';
 
 import { settingRows } from '../../../src/config/settings-table.ts';
-import { honouredNames } from '../../../src/config/telemetry-names.ts';
+import { honouredNames } from '../../../src/config/telemetry/telemetry-names.ts';
 import { loadSettings } from '../../../src/config/load-settings.ts';
-import { upstreamFault } from '../../../src/compose/sidecar.ts';
+import { upstreamFault } from '../../../src/compose/sidecar/sidecar.ts';
 import type { SettingsPurpose } from '../../../src/config/setting-values.ts';
 import { createAuthority } from '../../support/certificates.ts';
 import { runTool, type ToolEnd } from '../run-tool.ts';

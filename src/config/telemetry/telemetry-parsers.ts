@@ -1,4 +1,4 @@
-import { InvalidSetting, type SettingParser } from './setting-parsers.ts';
+import { InvalidSetting, type SettingParser } from '../setting-parsers.ts';
 
 const SAMPLERS = [
   'always_on',

@@ -1,5 +1,5 @@
-import { certificateFaults } from '../net/tls/certificate-files.ts';
-import type { Environment } from './setting-values.ts';
+import { certificateFaults } from '../../net/tls/certificate-files.ts';
+import type { Environment } from '../setting-values.ts';
 
 /** The paths of one signal. */
 interface Paths {

@@ -1,14 +1,14 @@
 import { status } from '@grpc/grpc-js';
 
-import type { Upstream } from '../client/channel.ts';
-import { type ServiceCredential, serviceCredential } from '../client/service-credential.ts';
-import { workloadCredential } from '../client/workload-credential.ts';
-import type { Settings } from '../config/load-settings.ts';
-import type { Logger } from '../observability/log.ts';
-import { codeName } from '../rpc/status-code.ts';
-import type { SourceEvent } from '../trust/stream-trust-source.ts';
-import type { StreamEnd } from '../trust/watch-trust-call.ts';
-import { deduplicatedWarning } from './deduplicated-warning.ts';
+import type { Upstream } from '../../client/channel.ts';
+import { type ServiceCredential, serviceCredential } from '../../client/service-credential.ts';
+import { workloadCredential } from '../../client/workload-credential.ts';
+import type { Settings } from '../../config/load-settings.ts';
+import type { Logger } from '../../observability/log.ts';
+import { codeName } from '../../rpc/status-code.ts';
+import type { SourceEvent } from '../../trust/stream-trust-source.ts';
+import type { StreamEnd } from '../../trust/watch-trust-call.ts';
+import { deduplicatedWarning } from '../deduplicated-warning.ts';
 
 /** How a sidecar reaches its upstream. */
 export function upstreamOf(settings: Settings, address: string): Upstream {

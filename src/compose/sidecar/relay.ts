@@ -1,17 +1,17 @@
-import type { Settings } from '../config/load-settings.ts';
-import type { ClaimsPolicy } from '../domain/claims/claims.ts';
-import { Rejected, RETRY_AFTER_MS } from '../domain/rejection.ts';
-import { AuditRateLimiter, auditRateLimits } from '../features/audit/audit-rate-limiter.ts';
-import { authenticateService } from '../features/authentication/authenticate-caller.ts';
-import type { VerifyDependencies } from '../features/authentication/verify-token.ts';
-import { TrustServiceService } from '../generated/postern/v1/trust.ts';
-import { authenticateBy } from '../rpc/authenticate.ts';
-import type { AddService } from '../rpc/handlers.ts';
-import type { MethodGuard } from '../rpc/method-guard.ts';
-import { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
-import { trustService } from '../services/trust/trust-service.ts';
-import type { ApiKeyResolver } from '../trust/api-key-resolver.ts';
-import type { RelayPath } from '../trust/relay-path.ts';
+import type { Settings } from '../../config/load-settings.ts';
+import type { ClaimsPolicy } from '../../domain/claims/claims.ts';
+import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
+import { AuditRateLimiter, auditRateLimits } from '../../features/audit/audit-rate-limiter.ts';
+import { authenticateService } from '../../features/authentication/authenticate-caller.ts';
+import type { VerifyDependencies } from '../../features/authentication/verify-token.ts';
+import { TrustServiceService } from '../../generated/postern/v1/trust.ts';
+import { authenticateBy } from '../../rpc/authenticate.ts';
+import type { AddService } from '../../rpc/handlers.ts';
+import type { MethodGuard } from '../../rpc/method-guard.ts';
+import { TrustBroadcaster } from '../../services/trust/trust-broadcaster.ts';
+import { trustService } from '../../services/trust/trust-service.ts';
+import type { ApiKeyResolver } from '../../trust/api-key-resolver.ts';
+import type { RelayPath } from '../../trust/relay-path.ts';
 
 /**
  * What a sidecar serves on with POSTERN_RELAY=on: TrustService, from its own trust bundle, to callers that it authenticates

@@ -1,6 +1,6 @@
-import type { Environment, SettingsPurpose } from './setting-values.ts';
-import { InvalidSetting } from './setting-parsers.ts';
-import { listens } from './setting-warnings.ts';
+import type { Environment, SettingsPurpose } from '../setting-values.ts';
+import { InvalidSetting } from '../setting-parsers.ts';
+import { listens } from '../setting-warnings.ts';
 import { telemetryFileFaults } from './telemetry-file-faults.ts';
 import * as value from './telemetry-parsers.ts';
 import { honouredNames, ineffectiveNames } from './telemetry-names.ts';
