@@ -7,7 +7,10 @@ import { createAuthority } from '../support/certificates.ts';
 
 const URL = 'http://127.0.0.1:4318';
 const authority = createAuthority('test');
-const read = (variables: Record<string, string>, readFile: (path: string) => string = () => authority.cert) =>
+const client = authority.issue({ dns: ['postern'] });
+const files: Readonly<Record<string, string>> = { '/client.pem': client.cert, '/client.key': client.key };
+const readPem = (path: string) => files[path] ?? authority.cert;
+const read = (variables: Record<string, string>, readFile = readPem) =>
   readTelemetry(variables, 'serve', readFile);
 const telemetryOf = (variables: Record<string, string>) => {
   const { telemetry, faults } = read(variables);

@@ -9,6 +9,7 @@ import {
   TrustServiceService,
   type TrustUpdate,
 } from '../../src/generated/postern/v1/trust.ts';
+import { generateSigningKey } from '../../src/tokens/issue/signing-key.ts';
 import { RelayedStream } from '../../src/trust/relayed-stream.ts';
 import { RelayPath } from '../../src/trust/relay-path.ts';
 import { type SourceEvent, StreamTrustSource } from '../../src/trust/stream-trust-source.ts';
@@ -22,6 +23,20 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
+const { publicJwk } = await generateSigningKey('ES256');
+const keys: TrustUpdate = {
+  cursor: '',
+  update: {
+    $case: 'keys',
+    value: {
+      jwks: JSON.stringify({ keys: [publicJwk] }),
+      issuer: 'i',
+      audiences: ['a'],
+      maxLifetime: 600,
+      clockSkew: 5,
+    },
+  },
+};
 const list = (cursor: string, snapshot: boolean): TrustUpdate => ({
   cursor,
   update: { $case: 'revocations', value: { revocations: [], snapshot, complete: true } },
@@ -32,7 +47,7 @@ const heartbeat = (position: bigint, relayPath: readonly string[] = []): TrustUp
 });
 
 /** A relay whose upstream answers each call with the next of these streams; the last one stays open. */
-async function relayOf(...streams: readonly (readonly TrustUpdate[])[]) {
+async function relayOf(streams: readonly (readonly TrustUpdate[])[], bundle = new TrustBundle()) {
   const cursors: string[] = [];
   const upstream = await startBareListener({
     services: (add) =>
@@ -57,7 +72,6 @@ async function relayOf(...streams: readonly (readonly TrustUpdate[])[]) {
   cleanups.push(() => upstream.stop());
   const client = new TrustServiceClient(upstream.address, credentials.createInsecure());
   cleanups.push(() => client.close());
-  const bundle = new TrustBundle();
   const events: SourceEvent[] = [];
   const source = new StreamTrustSource({
     client,
@@ -71,25 +85,33 @@ async function relayOf(...streams: readonly (readonly TrustUpdate[])[]) {
   return { bundle, events, cursors };
 }
 
-test('R10 a further full list makes earlier cursors invalid at a relay, and a heartbeat moves its cursor', async () => {
-  const { bundle } = await relayOf([
-    list(formatCursor(50n), true),
-    list(formatCursor(60n), true),
-    heartbeat(70n),
-  ]);
-  await until(() => bundle.cursor === 70n, 'the heartbeat has come');
-  expect([bundle.missedSince(60n), bundle.missedSince(61n)]).toEqual([null, []]);
-});
+test.each([
+  ['read right after it', 0, null],
+  ['read later', 3_000, []],
+])(
+  'R10 a further full list makes earlier cursors invalid at a relay, and a heartbeat moves its cursor: %s',
+  async (_what, listAgeMs, missed) => {
+    const lists = [list(formatCursor(50n), true), list(formatCursor(60n), true)];
+    const updates = [keys, ...lists, heartbeat(70n), heartbeat(80n)];
+    const { bundle } = await relayOf([updates], new TrustBundle(() => performance.now() - listAgeMs));
+    await until(() => bundle.cursor === 80n, 'the heartbeats have come');
+    expect([bundle.missedSince(60n), bundle.missedSince(70n)]).toEqual([null, null]);
+    expect(bundle.missedSince(71n)).toEqual(missed);
+  },
+);
 
 test('R13 a relay takes nothing from an upstream that it must leave', async () => {
   const tooLong = Array.from({ length: 4 }, () => randomUUID());
-  const { bundle, events } = await relayOf([list(formatCursor(50n), true), heartbeat(60n, tooLong)], []);
+  const { bundle, events } = await relayOf([[list(formatCursor(50n), true), heartbeat(60n, tooLong)], []]);
   await until(() => events.some(({ kind }) => kind === 'disconnected'), 'the relay has left');
   expect(bundle.cursor).toBe(50n);
 });
 
 test('R10 what has a cursor of an unknown form counts as not received, and is asked for again', async () => {
-  const { bundle, events, cursors } = await relayOf([list(formatCursor(50n), true), list('v9.x', false)], []);
+  const { bundle, events, cursors } = await relayOf([
+    [list(formatCursor(50n), true), list('v9.x', false)],
+    [],
+  ]);
   await until(() => cursors.length === 2, 'the relay has asked again');
   expect(cursors).toEqual(['', formatCursor(50n)]);
   expect(bundle.cursor).toBe(50n);
