@@ -38,8 +38,8 @@ test('the same search finds them in the service', () => {
 });
 
 test('only the parts of jose that are used are loaded, not its encryption', () => {
-  const parts = [...packagesOf('compose/service.ts'), ...packagesOf('compose/sidecar/sidecar.ts')].filter((name) =>
-    /^jose\b/.test(name),
+  const parts = [...packagesOf('compose/service.ts'), ...packagesOf('compose/sidecar/sidecar.ts')].filter(
+    (name) => /^jose\b/.test(name),
   );
   expect(parts).toContain('jose/key/export');
   expect(parts).not.toContain('jose');
