@@ -116,8 +116,9 @@ export class Verifiers {
    * @param valid tokens that must be accepted
    * @param revoked tokens whose revocation was acknowledged; the list may grow
    * @param mayBeAway names of processes that are killed
+   * @param rotates whether signing keys become active at once: until a process has read such a key, it refuses the tokens
    */
-  async run({ valid, revoked, mayBeAway }, isOver) {
+  async run({ valid, revoked, mayBeAway, rotates }, isOver) {
     const ask = async (name) => {
       while (!isOver()) {
         for (const token of valid) {
@@ -126,7 +127,7 @@ export class Verifiers {
             this.#fault(`${name}: VerifyToken of a valid token: ${verdict}`);
         }
         const token = revoked[Math.floor(Math.random() * revoked.length)];
-        if (token !== undefined) await this.#askRevoked(name, token, mayBeAway);
+        if (token !== undefined) await this.#askRevoked(name, token, { mayBeAway, rotates });
         await pause(20);
       }
     };
@@ -142,11 +143,12 @@ export class Verifiers {
     return verdict;
   }
 
-  async #askRevoked(name, token, mayBeAway) {
+  async #askRevoked(name, token, { mayBeAway, rotates }) {
     const refused = this.#refused.get(name);
     const verdict = await this.#ask(name, token);
     if (verdict === 'TOKEN_REVOKED') refused.add(token);
     else if (verdict === 'OK' && refused.has(token)) this.#fault(`${name}: a revoked token was revived`);
+    else if (verdict === 'TOKEN_KEY_UNKNOWN' && rotates && !refused.has(token)) return;
     else if (verdict !== 'OK' && !(NO_SERVICE.has(verdict) && mayBeAway.has(name)))
       this.#fault(`${name}: VerifyToken of a revoked token: ${verdict}`);
   }

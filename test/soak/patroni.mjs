@@ -141,7 +141,10 @@ async function endure(name, { run, rotates = false, killsServices = false }) {
   const mayBeAway = new Set(killsServices ? ['one', 'other'] : []);
   const load = [
     ...ledgers.flatMap((ledger) => Array.from({ length: CLIENTS }, () => ledger.live(isOver))),
-    verifiers.run({ valid: steady.map(({ accessToken }) => accessToken), revoked, mayBeAway }, isOver),
+    verifiers.run(
+      { valid: steady.map(({ accessToken }) => accessToken), revoked, mayBeAway, rotates },
+      isOver,
+    ),
     administrator.run({ rotates, mayLoseService: killsServices }, isOver),
     probe.run(isOver),
     ...(rotates ? [new Purge(cluster).run(isOver)] : []),
